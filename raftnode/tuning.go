@@ -1,0 +1,103 @@
+package raftnode
+
+import (
+	"fmt"
+	"time"
+)
+
+// Tuning holds the sizes and times of a replica. The zero value of a field means its default.
+type Tuning struct {
+	// Tick is the unit in which raft counts time. Default 50 ms. The leader sends a heartbeat every tick.
+	Tick time.Duration
+	// ElectionTicks is how long a follower hears nothing from its leader before it asks for an election: a random time
+	// between this many ticks and twice as many. A leader that hears nothing from a majority for this long steps down.
+	// Default 12 (600 ms to 1.2 s), at least 4.
+	ElectionTicks int
+	// CampaignJitter bounds the random delay after which a follower whose connection to the leader broke asks for an
+	// election: it keeps two followers that saw the same break from splitting the vote. Default 100 ms.
+	CampaignJitter time.Duration
+
+	// MaxProposal bounds one payload in bytes. Default 1 MiB, at most 4 MiB.
+	MaxProposal int
+
+	// SnapshotBytes is how many bytes of entries are applied before the next snapshot is begun. Default 64 MiB.
+	SnapshotBytes int64
+	// SnapshotEntries is the same in entries. Default 1,000,000.
+	SnapshotEntries uint64
+	// SnapshotSlices is how many pieces of a snapshot under way are written in one turn. Default 4.
+	SnapshotSlices int
+	// TrailingEntries is how many entries before the last snapshot stay in memory, for followers that lag a little.
+	// Default 10,000.
+	TrailingEntries uint64
+	// SnapshotHold is how long after a snapshot was sent the entries that follow it are kept for the receiver, which
+	// has to restore it before it can take them. Default 60 s.
+	SnapshotHold time.Duration
+	// SegmentBytes is the size of one file of the log. Default 64 MiB.
+	SegmentBytes int64
+
+	// ReadRetry is after how long an unanswered round of reads is asked again. Default 4 ticks.
+	ReadRetry time.Duration
+	// ReadTimeout is how long a read waits in all. Default 5 s.
+	ReadTimeout time.Duration
+	// MaxReads bounds the reads that wait. Default 65,536.
+	MaxReads int
+
+	// PromoteLag is how many entries a learner may lack and still be promoted. Default 1,000.
+	PromoteLag uint64
+	// ChangeTimeout is how long a change of members is waited for. Default 10 s.
+	ChangeTimeout time.Duration
+}
+
+// withDefaults returns t with the defaults in place of zeros.
+func (t Tuning) withDefaults() Tuning {
+	defaultTo(&t.Tick, 50*time.Millisecond)
+	defaultTo(&t.ElectionTicks, 12)
+	defaultTo(&t.CampaignJitter, 100*time.Millisecond)
+	defaultTo(&t.MaxProposal, 1<<20)
+	defaultTo(&t.SnapshotBytes, 64<<20)
+	defaultTo(&t.SnapshotEntries, 1_000_000)
+	defaultTo(&t.SnapshotSlices, 4)
+	defaultTo(&t.TrailingEntries, 10_000)
+	defaultTo(&t.SnapshotHold, 60*time.Second)
+	defaultTo(&t.SegmentBytes, 64<<20)
+	defaultTo(&t.ReadRetry, 4*t.Tick)
+	defaultTo(&t.ReadTimeout, 5*time.Second)
+	defaultTo(&t.MaxReads, 1<<16)
+	defaultTo(&t.PromoteLag, 1000)
+	defaultTo(&t.ChangeTimeout, 10*time.Second)
+	return t
+}
+
+// validate reports what is out of range in t, whose defaults are in place.
+func (t Tuning) validate() error {
+	switch {
+	case t.Tick < time.Millisecond || t.Tick > 10*time.Second:
+		return fmt.Errorf("raftnode: tick of %v: allowed are 1 ms to 10 s", t.Tick)
+	case t.ElectionTicks < 4 || t.ElectionTicks > 1000:
+		return fmt.Errorf("raftnode: %d election ticks: allowed are 4 to 1000", t.ElectionTicks)
+	case t.CampaignJitter < 0 || t.CampaignJitter > time.Duration(t.ElectionTicks)*t.Tick:
+		return fmt.Errorf("raftnode: campaign jitter of %v: allowed are 0 to the election time of %v",
+			t.CampaignJitter, time.Duration(t.ElectionTicks)*t.Tick)
+	case t.MaxProposal < 1 || t.MaxProposal > 4<<20:
+		return fmt.Errorf("raftnode: proposals of %d bytes: allowed are 1 to 4 MiB", t.MaxProposal)
+	case t.SnapshotBytes < 1 || t.SnapshotSlices < 1 || t.SnapshotHold < 0 || t.SegmentBytes < 1:
+		return fmt.Errorf("raftnode: snapshot bytes %d, slices %d, hold %v, segment bytes %d: none may be negative",
+			t.SnapshotBytes, t.SnapshotSlices, t.SnapshotHold, t.SegmentBytes)
+	case t.ReadRetry < t.Tick || t.ReadTimeout < t.ReadRetry:
+		return fmt.Errorf("raftnode: reads retried after %v and given up after %v: the first must be at least a tick (%v), the second at least the first",
+			t.ReadRetry, t.ReadTimeout, t.Tick)
+	case t.MaxReads < 1:
+		return fmt.Errorf("raftnode: %d waiting reads: at least 1", t.MaxReads)
+	case t.ChangeTimeout < t.Tick:
+		return fmt.Errorf("raftnode: change timeout of %v: at least a tick (%v)", t.ChangeTimeout, t.Tick)
+	}
+	return nil
+}
+
+// defaultTo sets *v to d when it is zero.
+func defaultTo[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
