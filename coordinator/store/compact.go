@@ -1,0 +1,84 @@
+package store
+
+import "fmt"
+
+// sweepChunks is how many chunks one step of compaction drops at most, so that
+// no entry waits long for it. Closing a chunk is a step too: dropping keeps up
+// with growing.
+const sweepChunks = 2
+
+// Compact forgets how things were before revision rev. Reads at and watches
+// from rev and later ones still work. What can be dropped goes by and by, in
+// the steps of AutoCompact. ErrCompacted: rev is not above Compacted;
+// ErrFuture: rev is above Revision. Nothing has happened then.
+func (t *Tx) Compact(rev uint64) error {
+	s := t.s
+	switch {
+	case rev <= s.compacted:
+		return fmt.Errorf("compact to revision %d: %w: it is compacted to revision %d already", rev, ErrCompacted, s.compacted)
+	case rev > s.revision:
+		return fmt.Errorf("compact to revision %d: %w: the newest is %d", rev, ErrFuture, s.revision)
+	}
+	s.compacted = rev
+	t.sweep()
+	return nil
+}
+
+// AutoCompact moves the compacted revision ahead by age and by count and drops
+// up to two chunks below it. The machine calls it after every entry with the
+// cell's wall time in milliseconds since 1970, not within a revision; the end
+// of a chunk calls it too.
+func (t *Tx) AutoCompact(nowMillis int64) {
+	s, h := t.s, &t.s.history
+	for i := 0; i < len(h.closed) && i < sweepChunks; i++ {
+		following := h.following(i)
+		tooMany := s.revision-(following-1) >= s.options.KeepRevisions
+		tooOld := h.closed[i].millis <= nowMillis-s.options.KeepMillis
+		if following > s.revision || !tooMany && !tooOld {
+			break
+		}
+		s.compacted = max(s.compacted, following)
+	}
+	t.sweep()
+}
+
+// following is the first revision after the i-th closed chunk.
+func (h *history) following(i int) uint64 {
+	if i+1 < len(h.closed) {
+		return h.closed[i+1].first
+	}
+	return h.first
+}
+
+// sweep drops chunks that lie wholly below the compacted revision.
+func (t *Tx) sweep() {
+	s, h := t.s, &t.s.history
+	for range sweepChunks {
+		if len(h.closed) == 0 || h.following(0) > s.compacted {
+			return
+		}
+		t.dispose(s.chunk(0))
+		s.unset(chunkKey(h.closed[0].first))
+		h.closed = h.closed[1:]
+	}
+}
+
+// dispose removes the records whose last change is in the chunk and which mean
+// no more than their absence.
+func (t *Tx) dispose(r eventReader) {
+	s := t.s
+	if s.options.Disposable == nil {
+		return
+	}
+	var e Event
+	for r.next(&e) {
+		if e.Deleted || e.Space == Keys || !s.options.Disposable(e.Space, e.Record) {
+			continue
+		}
+		now, ok := s.Get(e.Space, e.Record.Key)
+		if ok && now.Mod == e.Record.Mod && now.Version == e.Record.Version {
+			s.unset(recordKey(e.Space, e.Record.Key))
+			s.records[e.Space]--
+		}
+	}
+}
