@@ -1,0 +1,144 @@
+package transport
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+var (
+	errClosedHere = errors.New("connection closed by this node")
+	errBudget     = errors.New("too many bytes before the handshake was complete")
+)
+
+// handshakeBytes is what a connection may send before it has said who it is.
+const handshakeBytes = 8 << 10
+
+// conn gives a connection what DRPC leaves out: a deadline for every write, one
+// for reads where silence means trouble, a limit on what a stranger may send,
+// counters, and the first thing that went wrong with it.
+type conn struct {
+	net.Conn                  // TLS where there is TLS
+	raw          net.Conn     // what is closed: closing TLS could wait for the peer
+	writeTimeout atomic.Int64 // nanoseconds
+	budget       atomic.Int64 // bytes left to read; negative: no limit
+	in, out      atomic.Pointer[atomic.Uint64]
+
+	failed chan struct{} // closed once cause is set
+
+	mu          sync.Mutex
+	cause       error
+	readTimeout time.Duration // renewed with every read; 0: none
+}
+
+func newConn(c, raw net.Conn, writeTimeout time.Duration, in, out *atomic.Uint64) *conn {
+	wrapped := &conn{Conn: c, raw: raw, failed: make(chan struct{})}
+	wrapped.setWriteTimeout(writeTimeout)
+	wrapped.count(in, out)
+	wrapped.budget.Store(-1)
+	return wrapped
+}
+
+// count says where bytes read and written are counted from here on.
+func (c *conn) count(in, out *atomic.Uint64) {
+	c.in.Store(in)
+	c.out.Store(out)
+}
+
+// setWriteTimeout says how long the writes from here on may take.
+func (c *conn) setWriteTimeout(d time.Duration) { c.writeTimeout.Store(int64(d)) }
+
+func (c *conn) Read(p []byte) (int, error) {
+	if err := c.renewReadDeadline(); err != nil {
+		c.fail(err)
+		return 0, err
+	}
+	n, err := c.Conn.Read(p)
+	c.in.Load().Add(uint64(n))
+	if left := c.budget.Load(); left >= 0 {
+		if left -= int64(n); left < 0 {
+			c.fail(errBudget)
+			return 0, errBudget
+		}
+		// Lost when the limit was lifted meanwhile: then there is none to keep.
+		c.budget.CompareAndSwap(left+int64(n), left)
+	}
+	if err != nil {
+		c.fail(err)
+	}
+	return n, err
+}
+
+func (c *conn) Write(p []byte) (int, error) {
+	if err := c.Conn.SetWriteDeadline(time.Now().Add(time.Duration(c.writeTimeout.Load()))); err != nil {
+		c.fail(err)
+		return 0, err
+	}
+	n, err := c.Conn.Write(p)
+	c.out.Load().Add(uint64(n))
+	if err != nil {
+		c.fail(err)
+	}
+	return n, err
+}
+
+func (c *conn) Close() error {
+	c.fail(errClosedHere)
+	return c.raw.Close()
+}
+
+// established lifts the limits of the handshake. From here on a read may take
+// readTimeout, or for ever when that is 0.
+func (c *conn) established(readTimeout time.Duration) error {
+	c.budget.Store(-1)
+	return c.setReadTimeout(readTimeout)
+}
+
+// setReadTimeout changes how long a read may take, the one that is waiting now
+// included.
+func (c *conn) setReadTimeout(d time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.readTimeout = d
+	if d == 0 {
+		return c.SetReadDeadline(time.Time{})
+	}
+	return c.SetReadDeadline(time.Now().Add(d))
+}
+
+func (c *conn) renewReadDeadline() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.readTimeout == 0 {
+		return nil
+	}
+	return c.SetReadDeadline(time.Now().Add(c.readTimeout))
+}
+
+// fail keeps the first reason why the connection is of no more use.
+func (c *conn) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause == nil {
+		c.cause = err
+		close(c.failed)
+	}
+}
+
+// why returns what fail kept, nil when nothing went wrong.
+func (c *conn) why() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cause
+}
+
+// closedByPeer reports whether err says that the other side closed the
+// connection, rather than that nothing was heard from it.
+func closedByPeer(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}

@@ -1,0 +1,163 @@
+package transport
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"time"
+
+	"storj.io/drpc/drpcmanager"
+	"storj.io/drpc/drpcstream"
+)
+
+// accept takes connections until the listener is closed. Running out of file
+// descriptors is no reason to stop: it waits and goes on.
+func (t *Transport) accept() {
+	var pause time.Duration
+	for {
+		raw, err := t.cfg.Listener.Accept()
+		if err == nil {
+			pause = 0
+			t.accepted.Add(1)
+			t.take(raw)
+			continue
+		}
+		if t.ctx.Err() != nil || isClosed(err) {
+			return
+		}
+		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+		if pass, n := t.quiet.pass(); pass {
+			t.log.Error().Err(err).Int("suppressed", n).Msg("cannot take a connection")
+		}
+		select {
+		case <-time.After(pause):
+		case <-t.ctx.Done():
+			return
+		}
+	}
+}
+
+// take serves a connection in a goroutine of its own, if there is room for it.
+func (t *Transport) take(raw net.Conn) {
+	secured := raw
+	if t.cfg.ServerTLS != nil {
+		secured = tls.Server(raw, t.cfg.ServerTLS)
+	}
+	c := newConn(secured, raw, t.cfg.WriteTimeout, &t.strangerBytes, &t.strangerBytes)
+	c.budget.Store(handshakeBytes)
+
+	t.mu.Lock()
+	room := !t.closed && len(t.conns) < t.cfg.MaxConnections && t.handshakes < t.cfg.MaxHandshakes
+	if room {
+		t.conns[c] = struct{}{}
+		t.handshakes++
+		t.wg.Go(func() { t.serve(c) })
+	}
+	t.mu.Unlock()
+	if room {
+		return
+	}
+	_ = c.Close()
+	t.limited.Add(1)
+	if pass, n := t.quiet.pass(); pass {
+		t.log.Warn().Stringer("remote", raw.RemoteAddr()).Int("suppressed", n).Msg("connection closed: too many at a time")
+	}
+}
+
+// serve answers on one connection until it ends.
+func (t *Transport) serve(c *conn) {
+	defer func() {
+		_ = c.Close()
+		t.mu.Lock()
+		delete(t.conns, c)
+		t.mu.Unlock()
+	}()
+	in, err := t.shake(c)
+	t.mu.Lock()
+	t.handshakes--
+	t.mu.Unlock()
+	if in != nil {
+		defer func() { _ = in.man.Close() }()
+	}
+	if err != nil {
+		t.refused.Add(1)
+		if in != nil {
+			_ = in.stream.SendError(err)
+		}
+		if pass, n := t.quiet.pass(); pass && t.ctx.Err() == nil {
+			t.log.Warn().Err(err).Stringer("remote", c.RemoteAddr()).Int("suppressed", n).Msg("connection refused")
+		}
+		return
+	}
+	if !in.peer.register(c) {
+		return
+	}
+	defer in.peer.unregister(c)
+	if in.rpc == rpcSnapshot {
+		in.peer.takeSnapshot(in)
+	} else {
+		in.peer.receive(in)
+	}
+}
+
+// incoming is a connection taken from a peer whose handshake is done.
+type incoming struct {
+	peer   *peer
+	conn   *conn
+	man    *drpcmanager.Manager
+	stream *drpcstream.Stream
+	rpc    string
+}
+
+// shake is this side of the handshake. With an error, incoming is not nil when
+// the other side is able to read why.
+func (t *Transport) shake(c *conn) (*incoming, error) {
+	if err := tune(c.raw, t.cfg.SilenceTimeout); err != nil {
+		return nil, fmt.Errorf("transport: set up connection: %w", err)
+	}
+	if err := c.SetDeadline(time.Now().Add(t.cfg.HandshakeTimeout)); err != nil {
+		return nil, err
+	}
+	secured, _ := c.Conn.(*tls.Conn)
+	if secured != nil {
+		if err := secured.HandshakeContext(t.ctx); err != nil {
+			return nil, fmt.Errorf("transport: TLS: %w", err)
+		}
+	}
+	in := &incoming{conn: c, man: drpcmanager.NewWithOptions(c, t.managerOptions())}
+	var err error
+	if in.stream, in.rpc, err = in.man.NewServerStream(t.ctx); err != nil {
+		_ = in.man.Close()
+		if cause := c.why(); cause != nil && cause != errClosedHere {
+			err = cause
+		}
+		return nil, fmt.Errorf("transport: no hello: %w", err)
+	}
+	if in.rpc != rpcMessages && in.rpc != rpcSnapshot {
+		return in, refuse(RefusedMessage, "unknown method %.64q: this port is for the nodes of a cluster, clients have another", in.rpc)
+	}
+	var f frame
+	if err := in.stream.MsgRecv(&f, codec{max: handshakeBytes}); err != nil {
+		return in, refuse(RefusedMessage, "cannot read a hello: %v", err)
+	}
+	h, err := decodeHello(&f)
+	if err == nil {
+		err = t.check(h)
+	}
+	if err == nil && t.cfg.VerifyPeer != nil {
+		if err = t.cfg.VerifyPeer(h.from, secured.ConnectionState()); err != nil {
+			err = refuse(RefusedCertificate, "the certificate is not that of node %v: %v", h.from, err)
+		}
+	}
+	if err == nil {
+		in.peer, err = t.admit(h.from)
+	}
+	if err != nil {
+		return in, err
+	}
+	c.count(&in.peer.receivedBytes, &in.peer.sentBytes)
+	if err := c.established(0); err != nil {
+		return in, err
+	}
+	return in, t.welcome(in.stream)
+}
