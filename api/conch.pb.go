@@ -1848,7 +1848,7 @@ type OpenSessionRequest struct {
 	Cell          string                 `protobuf:"bytes,1,opt,name=cell,proto3" json:"cell,omitempty"`
 	Nonce         []byte                 `protobuf:"bytes,2,opt,name=nonce,proto3" json:"nonce,omitempty"`
 	TtlMs         uint64                 `protobuf:"varint,3,opt,name=ttl_ms,json=ttlMs,proto3" json:"ttl_ms,omitempty"`                                                               // 500 to 86,400,000
-	Labels        map[string]string      `protobuf:"bytes,4,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // at most 16; 64 bytes a key, 256 a value
+	Labels        map[string]string      `protobuf:"bytes,4,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // at most 16; 64 bytes a key, 256 a value, 1 KiB altogether
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2984,7 +2984,7 @@ type AcquireRequest struct {
 	Cell          string                 `protobuf:"bytes,1,opt,name=cell,proto3" json:"cell,omitempty"`
 	Session       uint64                 `protobuf:"varint,2,opt,name=session,proto3" json:"session,omitempty"`
 	Sequence      uint64                 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`           // from 1, rising within the session
-	Acked         uint64                 `protobuf:"varint,4,opt,name=acked,proto3" json:"acked,omitempty"`                 // replies up to and including this sequence may be forgotten
+	Acked         uint64                 `protobuf:"varint,4,opt,name=acked,proto3" json:"acked,omitempty"`                 // every sequence up to this one was answered (QUEUED is an answer), and its reply may be forgotten
 	Items         []*ClaimItem           `protobuf:"bytes,5,rep,name=items,proto3" json:"items,omitempty"`                  // 1 to 64
 	Try           bool                   `protobuf:"varint,6,opt,name=try,proto3" json:"try,omitempty"`                     // do not wait: granted now or refused with HELD
 	WaitMs        uint64                 `protobuf:"varint,7,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"` // decided by the cell; 0: for ever
@@ -3803,6 +3803,8 @@ type LockInfo struct {
 	DelayedMs     uint64                 `protobuf:"varint,7,opt,name=delayed_ms,json=delayedMs,proto3" json:"delayed_ms,omitempty"` // how long nobody is granted yet
 	Revision      uint64                 `protobuf:"varint,8,opt,name=revision,proto3" json:"revision,omitempty"`                    // when the record changed last
 	WaiterCount   uint32                 `protobuf:"varint,9,opt,name=waiter_count,json=waiterCount,proto3" json:"waiter_count,omitempty"`
+	Last          *Predecessor           `protobuf:"bytes,10,opt,name=last,proto3" json:"last,omitempty"`   // the tenure that ended last
+	Ended         []*Predecessor         `protobuf:"bytes,11,rep,name=ended,proto3" json:"ended,omitempty"` // those that ended in that very revision
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3898,6 +3900,20 @@ func (x *LockInfo) GetWaiterCount() uint32 {
 		return x.WaiterCount
 	}
 	return 0
+}
+
+func (x *LockInfo) GetLast() *Predecessor {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+func (x *LockInfo) GetEnded() []*Predecessor {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
 }
 
 type ListLocksRequest struct {
@@ -5856,6 +5872,8 @@ func (x *CancelWatchRequest) GetWatch() uint64 {
 	return 0
 }
 
+// In the space LOCKS a value is an encoded LockInfo without waiters; a lock
+// without holders is free.
 type WatchEvent struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Deleted       bool                   `protobuf:"varint,1,opt,name=deleted,proto3" json:"deleted,omitempty"`
@@ -6802,7 +6820,7 @@ const file_conch_proto_rawDesc = "" +
 	"\bsequence\x18\b \x01(\x04R\bsequence\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb2\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8a\x03\n" +
 	"\bLockInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\"\n" +
 	"\x04mode\x18\x02 \x01(\x0e2\x0e.conch.v1.ModeR\x04mode\x12\x14\n" +
@@ -6813,7 +6831,10 @@ const file_conch_proto_rawDesc = "" +
 	"\n" +
 	"delayed_ms\x18\a \x01(\x04R\tdelayedMs\x12\x1a\n" +
 	"\brevision\x18\b \x01(\x04R\brevision\x12!\n" +
-	"\fwaiter_count\x18\t \x01(\rR\vwaiterCount\"j\n" +
+	"\fwaiter_count\x18\t \x01(\rR\vwaiterCount\x12)\n" +
+	"\x04last\x18\n" +
+	" \x01(\v2\x15.conch.v1.PredecessorR\x04last\x12+\n" +
+	"\x05ended\x18\v \x03(\v2\x15.conch.v1.PredecessorR\x05ended\"j\n" +
 	"\x10ListLocksRequest\x12\x12\n" +
 	"\x04cell\x18\x01 \x01(\tR\x04cell\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x14\n" +
@@ -7306,83 +7327,85 @@ var file_conch_proto_depIdxs = []int32{
 	2,   // 76: conch.v1.LockInfo.mode:type_name -> conch.v1.Mode
 	43,  // 77: conch.v1.LockInfo.holders:type_name -> conch.v1.LockHolder
 	44,  // 78: conch.v1.LockInfo.waiters:type_name -> conch.v1.LockWaiter
-	45,  // 79: conch.v1.ListLocksResponse.locks:type_name -> conch.v1.LockInfo
-	45,  // 80: conch.v1.ShowLockResponse.lock:type_name -> conch.v1.LockInfo
-	89,  // 81: conch.v1.LockTenure.labels:type_name -> conch.v1.LockTenure.LabelsEntry
-	1,   // 82: conch.v1.LockTenure.ended:type_name -> conch.v1.EndReason
-	51,  // 83: conch.v1.LockHistoryResponse.tenures:type_name -> conch.v1.LockTenure
-	4,   // 84: conch.v1.RangeRequest.space:type_name -> conch.v1.Space
-	5,   // 85: conch.v1.RangeRequest.order:type_name -> conch.v1.Order
-	57,  // 86: conch.v1.RangeResponse.kvs:type_name -> conch.v1.KeyValue
-	6,   // 87: conch.v1.Compare.target:type_name -> conch.v1.Compare.Target
-	7,   // 88: conch.v1.Compare.result:type_name -> conch.v1.Compare.Result
-	58,  // 89: conch.v1.Op.range:type_name -> conch.v1.RangeRequest
-	60,  // 90: conch.v1.Op.put:type_name -> conch.v1.PutOp
-	61,  // 91: conch.v1.Op.delete:type_name -> conch.v1.DeleteOp
-	64,  // 92: conch.v1.Op.txn:type_name -> conch.v1.TxnRequest
-	62,  // 93: conch.v1.TxnRequest.compares:type_name -> conch.v1.Compare
-	63,  // 94: conch.v1.TxnRequest.success:type_name -> conch.v1.Op
-	63,  // 95: conch.v1.TxnRequest.failure:type_name -> conch.v1.Op
-	57,  // 96: conch.v1.PutResult.prev:type_name -> conch.v1.KeyValue
-	57,  // 97: conch.v1.DeleteResult.prevs:type_name -> conch.v1.KeyValue
-	59,  // 98: conch.v1.OpResult.range:type_name -> conch.v1.RangeResponse
-	65,  // 99: conch.v1.OpResult.put:type_name -> conch.v1.PutResult
-	66,  // 100: conch.v1.OpResult.delete:type_name -> conch.v1.DeleteResult
-	68,  // 101: conch.v1.OpResult.txn:type_name -> conch.v1.TxnResponse
-	67,  // 102: conch.v1.TxnResponse.results:type_name -> conch.v1.OpResult
-	4,   // 103: conch.v1.WatchRequest.space:type_name -> conch.v1.Space
-	57,  // 104: conch.v1.WatchEvent.kv:type_name -> conch.v1.KeyValue
-	57,  // 105: conch.v1.WatchEvent.prev:type_name -> conch.v1.KeyValue
-	73,  // 106: conch.v1.WatchResponse.events:type_name -> conch.v1.WatchEvent
-	76,  // 107: conch.v1.StatusResponse.nodes:type_name -> conch.v1.NodeStatus
-	79,  // 108: conch.v1.HashResponse.nodes:type_name -> conch.v1.NodeHash
-	9,   // 109: conch.v1.Conch.Stream:input_type -> conch.v1.ClientFrames
-	16,  // 110: conch.v1.Conch.OpenSession:input_type -> conch.v1.OpenSessionRequest
-	18,  // 111: conch.v1.Conch.KeepAlive:input_type -> conch.v1.KeepAliveRequest
-	22,  // 112: conch.v1.Conch.CloseSession:input_type -> conch.v1.CloseSessionRequest
-	24,  // 113: conch.v1.Conch.EndSession:input_type -> conch.v1.EndSessionRequest
-	30,  // 114: conch.v1.Conch.ListSessions:input_type -> conch.v1.ListSessionsRequest
-	32,  // 115: conch.v1.Conch.ShowSession:input_type -> conch.v1.ShowSessionRequest
-	35,  // 116: conch.v1.Conch.Acquire:input_type -> conch.v1.AcquireRequest
-	39,  // 117: conch.v1.Conch.Release:input_type -> conch.v1.ReleaseRequest
-	41,  // 118: conch.v1.Conch.CancelClaim:input_type -> conch.v1.CancelClaimRequest
-	46,  // 119: conch.v1.Conch.ListLocks:input_type -> conch.v1.ListLocksRequest
-	48,  // 120: conch.v1.Conch.ShowLock:input_type -> conch.v1.ShowLockRequest
-	50,  // 121: conch.v1.Conch.LockHistory:input_type -> conch.v1.LockHistoryRequest
-	53,  // 122: conch.v1.Conch.BreakLock:input_type -> conch.v1.BreakLockRequest
-	55,  // 123: conch.v1.Conch.CheckToken:input_type -> conch.v1.CheckTokenRequest
-	58,  // 124: conch.v1.Conch.Range:input_type -> conch.v1.RangeRequest
-	64,  // 125: conch.v1.Conch.Txn:input_type -> conch.v1.TxnRequest
-	69,  // 126: conch.v1.Conch.Compact:input_type -> conch.v1.CompactRequest
-	75,  // 127: conch.v1.Conch.Status:input_type -> conch.v1.StatusRequest
-	78,  // 128: conch.v1.Conch.Hash:input_type -> conch.v1.HashRequest
-	81,  // 129: conch.v1.Conch.TransferLeader:input_type -> conch.v1.TransferLeaderRequest
-	10,  // 130: conch.v1.Conch.Stream:output_type -> conch.v1.ServerFrames
-	17,  // 131: conch.v1.Conch.OpenSession:output_type -> conch.v1.OpenSessionResponse
-	20,  // 132: conch.v1.Conch.KeepAlive:output_type -> conch.v1.KeepAliveResponse
-	23,  // 133: conch.v1.Conch.CloseSession:output_type -> conch.v1.CloseSessionResponse
-	25,  // 134: conch.v1.Conch.EndSession:output_type -> conch.v1.EndSessionResponse
-	31,  // 135: conch.v1.Conch.ListSessions:output_type -> conch.v1.ListSessionsResponse
-	33,  // 136: conch.v1.Conch.ShowSession:output_type -> conch.v1.ShowSessionResponse
-	37,  // 137: conch.v1.Conch.Acquire:output_type -> conch.v1.AcquireResponse
-	40,  // 138: conch.v1.Conch.Release:output_type -> conch.v1.ReleaseResponse
-	42,  // 139: conch.v1.Conch.CancelClaim:output_type -> conch.v1.CancelClaimResponse
-	47,  // 140: conch.v1.Conch.ListLocks:output_type -> conch.v1.ListLocksResponse
-	49,  // 141: conch.v1.Conch.ShowLock:output_type -> conch.v1.ShowLockResponse
-	52,  // 142: conch.v1.Conch.LockHistory:output_type -> conch.v1.LockHistoryResponse
-	54,  // 143: conch.v1.Conch.BreakLock:output_type -> conch.v1.BreakLockResponse
-	56,  // 144: conch.v1.Conch.CheckToken:output_type -> conch.v1.CheckTokenResponse
-	59,  // 145: conch.v1.Conch.Range:output_type -> conch.v1.RangeResponse
-	68,  // 146: conch.v1.Conch.Txn:output_type -> conch.v1.TxnResponse
-	70,  // 147: conch.v1.Conch.Compact:output_type -> conch.v1.CompactResponse
-	77,  // 148: conch.v1.Conch.Status:output_type -> conch.v1.StatusResponse
-	80,  // 149: conch.v1.Conch.Hash:output_type -> conch.v1.HashResponse
-	82,  // 150: conch.v1.Conch.TransferLeader:output_type -> conch.v1.TransferLeaderResponse
-	130, // [130:151] is the sub-list for method output_type
-	109, // [109:130] is the sub-list for method input_type
-	109, // [109:109] is the sub-list for extension type_name
-	109, // [109:109] is the sub-list for extension extendee
-	0,   // [0:109] is the sub-list for field type_name
+	36,  // 79: conch.v1.LockInfo.last:type_name -> conch.v1.Predecessor
+	36,  // 80: conch.v1.LockInfo.ended:type_name -> conch.v1.Predecessor
+	45,  // 81: conch.v1.ListLocksResponse.locks:type_name -> conch.v1.LockInfo
+	45,  // 82: conch.v1.ShowLockResponse.lock:type_name -> conch.v1.LockInfo
+	89,  // 83: conch.v1.LockTenure.labels:type_name -> conch.v1.LockTenure.LabelsEntry
+	1,   // 84: conch.v1.LockTenure.ended:type_name -> conch.v1.EndReason
+	51,  // 85: conch.v1.LockHistoryResponse.tenures:type_name -> conch.v1.LockTenure
+	4,   // 86: conch.v1.RangeRequest.space:type_name -> conch.v1.Space
+	5,   // 87: conch.v1.RangeRequest.order:type_name -> conch.v1.Order
+	57,  // 88: conch.v1.RangeResponse.kvs:type_name -> conch.v1.KeyValue
+	6,   // 89: conch.v1.Compare.target:type_name -> conch.v1.Compare.Target
+	7,   // 90: conch.v1.Compare.result:type_name -> conch.v1.Compare.Result
+	58,  // 91: conch.v1.Op.range:type_name -> conch.v1.RangeRequest
+	60,  // 92: conch.v1.Op.put:type_name -> conch.v1.PutOp
+	61,  // 93: conch.v1.Op.delete:type_name -> conch.v1.DeleteOp
+	64,  // 94: conch.v1.Op.txn:type_name -> conch.v1.TxnRequest
+	62,  // 95: conch.v1.TxnRequest.compares:type_name -> conch.v1.Compare
+	63,  // 96: conch.v1.TxnRequest.success:type_name -> conch.v1.Op
+	63,  // 97: conch.v1.TxnRequest.failure:type_name -> conch.v1.Op
+	57,  // 98: conch.v1.PutResult.prev:type_name -> conch.v1.KeyValue
+	57,  // 99: conch.v1.DeleteResult.prevs:type_name -> conch.v1.KeyValue
+	59,  // 100: conch.v1.OpResult.range:type_name -> conch.v1.RangeResponse
+	65,  // 101: conch.v1.OpResult.put:type_name -> conch.v1.PutResult
+	66,  // 102: conch.v1.OpResult.delete:type_name -> conch.v1.DeleteResult
+	68,  // 103: conch.v1.OpResult.txn:type_name -> conch.v1.TxnResponse
+	67,  // 104: conch.v1.TxnResponse.results:type_name -> conch.v1.OpResult
+	4,   // 105: conch.v1.WatchRequest.space:type_name -> conch.v1.Space
+	57,  // 106: conch.v1.WatchEvent.kv:type_name -> conch.v1.KeyValue
+	57,  // 107: conch.v1.WatchEvent.prev:type_name -> conch.v1.KeyValue
+	73,  // 108: conch.v1.WatchResponse.events:type_name -> conch.v1.WatchEvent
+	76,  // 109: conch.v1.StatusResponse.nodes:type_name -> conch.v1.NodeStatus
+	79,  // 110: conch.v1.HashResponse.nodes:type_name -> conch.v1.NodeHash
+	9,   // 111: conch.v1.Conch.Stream:input_type -> conch.v1.ClientFrames
+	16,  // 112: conch.v1.Conch.OpenSession:input_type -> conch.v1.OpenSessionRequest
+	18,  // 113: conch.v1.Conch.KeepAlive:input_type -> conch.v1.KeepAliveRequest
+	22,  // 114: conch.v1.Conch.CloseSession:input_type -> conch.v1.CloseSessionRequest
+	24,  // 115: conch.v1.Conch.EndSession:input_type -> conch.v1.EndSessionRequest
+	30,  // 116: conch.v1.Conch.ListSessions:input_type -> conch.v1.ListSessionsRequest
+	32,  // 117: conch.v1.Conch.ShowSession:input_type -> conch.v1.ShowSessionRequest
+	35,  // 118: conch.v1.Conch.Acquire:input_type -> conch.v1.AcquireRequest
+	39,  // 119: conch.v1.Conch.Release:input_type -> conch.v1.ReleaseRequest
+	41,  // 120: conch.v1.Conch.CancelClaim:input_type -> conch.v1.CancelClaimRequest
+	46,  // 121: conch.v1.Conch.ListLocks:input_type -> conch.v1.ListLocksRequest
+	48,  // 122: conch.v1.Conch.ShowLock:input_type -> conch.v1.ShowLockRequest
+	50,  // 123: conch.v1.Conch.LockHistory:input_type -> conch.v1.LockHistoryRequest
+	53,  // 124: conch.v1.Conch.BreakLock:input_type -> conch.v1.BreakLockRequest
+	55,  // 125: conch.v1.Conch.CheckToken:input_type -> conch.v1.CheckTokenRequest
+	58,  // 126: conch.v1.Conch.Range:input_type -> conch.v1.RangeRequest
+	64,  // 127: conch.v1.Conch.Txn:input_type -> conch.v1.TxnRequest
+	69,  // 128: conch.v1.Conch.Compact:input_type -> conch.v1.CompactRequest
+	75,  // 129: conch.v1.Conch.Status:input_type -> conch.v1.StatusRequest
+	78,  // 130: conch.v1.Conch.Hash:input_type -> conch.v1.HashRequest
+	81,  // 131: conch.v1.Conch.TransferLeader:input_type -> conch.v1.TransferLeaderRequest
+	10,  // 132: conch.v1.Conch.Stream:output_type -> conch.v1.ServerFrames
+	17,  // 133: conch.v1.Conch.OpenSession:output_type -> conch.v1.OpenSessionResponse
+	20,  // 134: conch.v1.Conch.KeepAlive:output_type -> conch.v1.KeepAliveResponse
+	23,  // 135: conch.v1.Conch.CloseSession:output_type -> conch.v1.CloseSessionResponse
+	25,  // 136: conch.v1.Conch.EndSession:output_type -> conch.v1.EndSessionResponse
+	31,  // 137: conch.v1.Conch.ListSessions:output_type -> conch.v1.ListSessionsResponse
+	33,  // 138: conch.v1.Conch.ShowSession:output_type -> conch.v1.ShowSessionResponse
+	37,  // 139: conch.v1.Conch.Acquire:output_type -> conch.v1.AcquireResponse
+	40,  // 140: conch.v1.Conch.Release:output_type -> conch.v1.ReleaseResponse
+	42,  // 141: conch.v1.Conch.CancelClaim:output_type -> conch.v1.CancelClaimResponse
+	47,  // 142: conch.v1.Conch.ListLocks:output_type -> conch.v1.ListLocksResponse
+	49,  // 143: conch.v1.Conch.ShowLock:output_type -> conch.v1.ShowLockResponse
+	52,  // 144: conch.v1.Conch.LockHistory:output_type -> conch.v1.LockHistoryResponse
+	54,  // 145: conch.v1.Conch.BreakLock:output_type -> conch.v1.BreakLockResponse
+	56,  // 146: conch.v1.Conch.CheckToken:output_type -> conch.v1.CheckTokenResponse
+	59,  // 147: conch.v1.Conch.Range:output_type -> conch.v1.RangeResponse
+	68,  // 148: conch.v1.Conch.Txn:output_type -> conch.v1.TxnResponse
+	70,  // 149: conch.v1.Conch.Compact:output_type -> conch.v1.CompactResponse
+	77,  // 150: conch.v1.Conch.Status:output_type -> conch.v1.StatusResponse
+	80,  // 151: conch.v1.Conch.Hash:output_type -> conch.v1.HashResponse
+	82,  // 152: conch.v1.Conch.TransferLeader:output_type -> conch.v1.TransferLeaderResponse
+	132, // [132:153] is the sub-list for method output_type
+	111, // [111:132] is the sub-list for method input_type
+	111, // [111:111] is the sub-list for extension type_name
+	111, // [111:111] is the sub-list for extension extendee
+	0,   // [0:111] is the sub-list for field type_name
 }
 
 func init() { file_conch_proto_init() }

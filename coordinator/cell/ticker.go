@@ -1,0 +1,108 @@
+package cell
+
+import (
+	"sort"
+	"time"
+
+	"github.com/conch-lock/conch/coordinator/machine"
+	"github.com/conch-lock/conch/sessions"
+)
+
+// How the leader counts time.
+const (
+	// maxGap is the most that one turn adds: a longer gap between two turns is
+	// a pause of this process, in which it could not hear anybody.
+	maxGap = 100 * time.Millisecond
+	// maxStall is for how long an entry may be under way until time stands
+	// still: a leader that cannot commit cannot say that time has passed.
+	maxStall = 250 * time.Millisecond
+
+	minInterval = 50 * time.Millisecond
+	maxInterval = 500 * time.Millisecond
+	// idleInterval is for cells where nothing but the history grows old.
+	idleInterval = 10 * time.Second
+)
+
+// ticker is the leader's account of time and of whom it heard. It is nobody's
+// state but the leader's: a new leader starts with an empty one.
+type ticker struct {
+	running  bool
+	last     time.Duration // of the last turn
+	elapsed  time.Duration // counted, not proposed yet
+	proposed time.Duration // when the last entry was
+	heard    map[sessions.ID]uint64
+	under    []underway // entries proposed and not yet applied
+}
+
+type underway struct {
+	at      time.Duration
+	elapsed time.Duration
+}
+
+// start begins to count from nothing.
+func (t *ticker) start() { *t = ticker{heard: map[sessions.ID]uint64{}} }
+
+// hear notes keep-alive n of a session.
+func (t *ticker) hear(id sessions.ID, n uint64) {
+	if len(t.heard) < machine.MaxHeard && t.heard[id] < n {
+		t.heard[id] = n
+	} else if _, ok := t.heard[id]; ok {
+		t.heard[id] = max(n, t.heard[id])
+	}
+}
+
+// turn counts the time since the last turn.
+func (t *ticker) turn(now time.Duration) {
+	if !t.running {
+		t.running, t.last, t.proposed = true, now, now
+		return
+	}
+	gap := min(now-t.last, maxGap)
+	t.last = now
+	if len(t.under) > 0 && now-t.under[0].at > maxStall {
+		return
+	}
+	t.elapsed += gap
+}
+
+// due says whether an entry has to be proposed for the sake of time alone.
+func (t *ticker) due(now time.Duration, m *machine.Machine) bool {
+	next, timers := m.NextDue()
+	if !timers && len(t.heard) == 0 {
+		return m.Aging() && now-t.proposed >= idleInterval
+	}
+	interval := min(max(time.Duration(m.ShortestTTL())*time.Microsecond/10, minInterval), maxInterval)
+	if len(t.under) == 0 && now-t.proposed >= interval {
+		return true
+	}
+	if !timers {
+		return false
+	}
+	coming := m.Now()
+	for _, u := range t.under {
+		coming += micros(u.elapsed)
+	}
+	return next > coming && next <= coming+micros(t.elapsed)
+}
+
+// header takes what was counted and heard into the header of an entry.
+func (t *ticker) header(now time.Duration, millis int64) machine.Header {
+	h := machine.Header{Millis: millis, Elapsed: min(micros(t.elapsed), machine.MaxElapsed)}
+	for id, n := range t.heard {
+		h.Heard = append(h.Heard, machine.Heard{Session: id, Number: n})
+	}
+	sort.Slice(h.Heard, func(i, j int) bool { return h.Heard[i].Session < h.Heard[j].Session })
+	clear(t.heard)
+	t.under = append(t.under, underway{now, t.elapsed})
+	t.elapsed, t.proposed = 0, now
+	return h
+}
+
+// applied notes that the oldest entry under way was applied.
+func (t *ticker) applied() {
+	if len(t.under) > 0 {
+		t.under = append(t.under[:0], t.under[1:]...)
+	}
+}
+
+func micros(d time.Duration) sessions.Duration { return sessions.Duration(d / time.Microsecond) }

@@ -1,0 +1,279 @@
+package machine
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"hash/crc64"
+	"io"
+
+	"github.com/conch-lock/conch/coordinator/store"
+	"github.com/conch-lock/conch/locks"
+	"github.com/conch-lock/conch/record"
+	"github.com/conch-lock/conch/sessions"
+)
+
+// Limits bound the state. A zero field has the default.
+type Limits struct {
+	Sessions        int // 1,000,000
+	Claims          int // waiting and granted: 4,000,000
+	ClaimsOfSession int // 1,000,000
+	Waiters         int // of one lock: 100,000
+	Store           store.Options
+}
+
+func (l Limits) withDefaults() Limits {
+	for _, x := range []struct {
+		v *int
+		d int
+	}{
+		{&l.Sessions, 1_000_000},
+		{&l.Claims, 4_000_000},
+		{&l.ClaimsOfSession, 1_000_000},
+		{&l.Waiters, 100_000},
+	} {
+		if *x.v == 0 {
+			*x.v = x.d
+		}
+	}
+	l.Store.Disposable = disposable
+	return l
+}
+
+// disposable: a free lock's record is worth no more than its history.
+func disposable(space store.Space, rec store.Record) bool {
+	if space != store.Locks {
+		return false
+	}
+	r, err := locks.ReadRecord([]byte(rec.Value))
+	return err == nil && r.Free() && r.Delayed == 0
+}
+
+// The tables of rows beside the revisioned spaces.
+const (
+	tableMeta    = 'm'
+	tableSession = 's'
+	tableClaim   = 'w'
+)
+
+// Machine is the state of one cell.
+type Machine struct {
+	limits   Limits
+	store    *store.Store
+	sessions *sessions.Table
+	locks    *locks.Table
+
+	meta
+
+	tx     *store.Tx // of the entries being applied
+	out    Output
+	header Header
+	row    []byte // used again for every row that is spelt
+}
+
+// meta is the machine's own row.
+type meta struct {
+	index, term uint64        // of the last entry applied
+	now         sessions.Time // cluster time
+	millis      int64         // the latest wall time of an entry
+	token       locks.Token   // the newest grant's
+	malformed   uint64        // commands that could not be read
+	chain       uint64        // CRC-64 over all entries applied
+}
+
+// New makes the state of a new cell.
+func New(l Limits) *Machine {
+	m := &Machine{limits: l.withDefaults()}
+	m.reset(store.New(m.limits.Store))
+	return m
+}
+
+func (m *Machine) reset(s *store.Store) {
+	m.store = s
+	m.meta = meta{}
+	m.sessions = sessions.NewTable(m.limits.Sessions)
+	m.locks = locks.NewTable(locks.Limits{
+		Claims: m.limits.Claims, ClaimsOfSession: m.limits.ClaimsOfSession, Waiters: m.limits.Waiters,
+	}, &m.token)
+	m.locks.Recall = m.recall
+	m.out = Output{}
+}
+
+// recall finds what the store remembers of a lock that nobody holds.
+func (m *Machine) recall(n locks.Name) (locks.Token, locks.Tenure) {
+	rec, ok := m.store.Get(store.Locks, string(n))
+	if !ok {
+		return 0, locks.Tenure{}
+	}
+	r, err := locks.ReadRecord([]byte(rec.Value))
+	if err != nil {
+		panic(fmt.Sprintf("machine: the record of lock %q: %v", n, err))
+	}
+	return r.Token, r.Last
+}
+
+// Begin opens the transaction for entries that are applied together.
+func (m *Machine) Begin() {
+	m.tx = m.store.Begin()
+	m.out.Results, m.out.Events, m.out.Hashes, m.out.Changes = m.out.Results[:0], m.out.Events[:0], m.out.Hashes[:0], nil
+}
+
+// Apply applies one entry; its index follows that of the last one. An error
+// means that this program does not understand the entry, and must stop. Data
+// may be empty: an entry of the consensus' own.
+func (m *Machine) Apply(index, term uint64, data []byte) error {
+	if index != m.index+1 {
+		return fmt.Errorf("machine: entry %d after entry %d", index, m.index)
+	}
+	m.index, m.term = index, term
+	m.chain = crc64.Update(m.chain, crcTable, binary.BigEndian.AppendUint64(nil, term))
+	if len(data) == 0 {
+		return nil
+	}
+	m.chain = crc64.Update(m.chain, crcTable, data)
+	commands, err := m.header.read(data)
+	if err != nil {
+		return fmt.Errorf("machine: entry %d: %w", index, err)
+	}
+	m.tick(&m.header)
+	for len(commands) > 0 {
+		var one []byte
+		if one, commands, err = Split(commands); err != nil {
+			m.malformed++
+			break
+		}
+		m.command(one)
+	}
+	m.tx.AutoCompact(m.millis)
+	return nil
+}
+
+var crcTable = crc64.MakeTable(crc64.ECMA)
+
+// Commit ends the transaction and tells what came of it.
+func (m *Machine) Commit() Output {
+	m.flush()
+	m.out.Changes = m.tx.Events()
+	m.tx.Commit()
+	m.tx = nil
+	return m.out
+}
+
+// flush writes the rows that changed since the last flush.
+func (m *Machine) flush() {
+	m.sessions.Flush(
+		func(id sessions.ID, s *sessions.Session) {
+			m.row = s.Append(m.row[:0])
+			m.tx.Set(tableSession, key(uint64(id)), m.row)
+		},
+		func(id sessions.ID) { m.tx.Unset(tableSession, key(uint64(id))) },
+	)
+	m.row = m.appendMeta(m.row[:0])
+	m.tx.Set(tableMeta, key(0), m.row)
+}
+
+func key(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+
+func (m *Machine) appendMeta(b []byte) []byte {
+	b = append(b, Version)
+	b = record.AppendUint(b, m.index)
+	b = record.AppendUint(b, m.term)
+	b = record.AppendInt(b, m.now)
+	b = record.AppendInt(b, sessions.Time(m.millis))
+	b = record.AppendUint(b, m.token)
+	b = record.AppendUint(b, m.sessions.Last())
+	b = record.AppendUint(b, m.locks.Order())
+	b = record.AppendUint(b, m.malformed)
+	return record.AppendUint(b, m.chain)
+}
+
+// Snapshot pins the state between two Commits; read it while entries go on
+// being applied.
+func (m *Machine) Snapshot() *store.Snapshot { return m.store.Snapshot() }
+
+// Restore replaces the state by what a snapshot taken at that index wrote; a
+// snapshot without a byte is the state of a new cell. After an error the machine
+// is as it was.
+func (m *Machine) Restore(r io.Reader, index, term uint64) error {
+	in := bufio.NewReaderSize(r, 64<<10)
+	fresh := &Machine{limits: m.limits}
+	if _, err := in.Peek(1); err == io.EOF {
+		fresh.reset(store.New(m.limits.Store))
+		fresh.index, fresh.term = index, term
+	} else {
+		s, err := store.Restore(m.limits.Store, in)
+		if err != nil {
+			return fmt.Errorf("machine: %w", err)
+		}
+		fresh.reset(s)
+		err = fresh.rebuild()
+		if err == nil && (fresh.index != index || fresh.term != term) {
+			err = fmt.Errorf("the state is that of entry %d of term %d, not of entry %d of term %d", fresh.index, fresh.term, index, term)
+		}
+		if err != nil {
+			s.Close()
+			return fmt.Errorf("machine: %w", err)
+		}
+	}
+	m.store.Close()
+	*m = *fresh
+	// What points into the machine has to point into this one.
+	m.locks.Rebind(&m.token, m.recall)
+	return nil
+}
+
+// rebuild makes the tables in memory from the rows of the store.
+func (m *Machine) rebuild() error {
+	row, ok := m.store.Row(tableMeta, key(0))
+	if !ok {
+		return fmt.Errorf("the state has no row of the machine's own")
+	}
+	r := record.NewReader([]byte(row))
+	if v := r.Byte(); v != Version {
+		r.Fail("version %d of the state: %d is known", v, Version)
+	}
+	m.index, m.term = r.Uint(), r.Uint()
+	m.now, m.millis = sessions.Time(r.Int()), r.Int()
+	m.token = locks.Token(r.Uint())
+	last, order := sessions.ID(r.Uint()), r.Uint()
+	m.malformed, m.chain = r.Uint(), r.Uint()
+	if err := r.Done(); err != nil {
+		return err
+	}
+
+	m.sessions.RestoreLast(last)
+	err := m.rows(tableSession, func(id uint64, row string) error {
+		return m.sessions.Restore(sessions.ID(id), []byte(row))
+	})
+	if err != nil {
+		return err
+	}
+	restorer := locks.NewRestorer(m.locks)
+	m.store.Visit(store.Query{Space: store.Locks, End: store.Everything}, func(rec store.Record) bool {
+		err = restorer.Lock(locks.Name(rec.Key), []byte(rec.Value))
+		return err == nil
+	})
+	if err != nil {
+		return err
+	}
+	err = m.rows(tableClaim, func(order uint64, row string) error { return restorer.Claim(order, []byte(row)) })
+	if err != nil {
+		return err
+	}
+	return restorer.Finish(order)
+}
+
+func (m *Machine) rows(table store.Table, f func(id uint64, row string) error) (err error) {
+	m.store.Rows(table, nil, func(key, row string) bool {
+		if len(key) != 8 {
+			err = fmt.Errorf("a row of table %q has a key of %d bytes", table, len(key))
+			return false
+		}
+		err = f(binary.BigEndian.Uint64([]byte(key)), row)
+		return err == nil
+	})
+	return err
+}
+
+// Close ends what the store keeps running.
+func (m *Machine) Close() { m.store.Close() }

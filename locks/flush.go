@@ -1,0 +1,248 @@
+package locks
+
+import (
+	"fmt"
+	"sort"
+
+	"github.com/conch-lock/conch/sessions"
+)
+
+// Sink takes what a step changed.
+type Sink interface {
+	// Lock is called for each lock whose record changed, in the order of the
+	// first change.
+	Lock(*Lock)
+	// Granted is called for each claim that had waited and is granted now.
+	Granted(*Claim)
+	// Queue and Settle write and remove the rows of waiting claims.
+	Queue(order uint64, row []byte)
+	Settle(order uint64)
+}
+
+// Flush hands over what the step changed and forgets locks that became idle.
+func (t *Table) Flush(to Sink) {
+	t.pruneTouched()
+	for _, l := range t.changed {
+		to.Lock(l)
+		l.changed = false
+		l.ended = nil
+	}
+	for _, c := range t.queued {
+		if !c.Granted() && t.byID[c.ID] == c {
+			to.Queue(c.Order, c.append(nil))
+		}
+	}
+	for _, c := range t.granted {
+		to.Granted(c)
+	}
+	for _, o := range t.settled {
+		to.Settle(o)
+	}
+	for _, l := range t.changed {
+		t.forget(l)
+	}
+	for _, l := range t.emptied {
+		t.forget(l)
+	}
+	clear(t.emptied)
+	t.emptied = t.emptied[:0]
+	clear(t.changed)
+	clear(t.queued)
+	clear(t.granted)
+	t.changed, t.queued, t.granted, t.settled = t.changed[:0], t.queued[:0], t.granted[:0], t.settled[:0]
+}
+
+// pruneTouched: a direct grant touches its locks without need of a pump.
+func (t *Table) pruneTouched() {
+	for _, l := range t.touched {
+		l.touched = false
+	}
+	clear(t.touched)
+	t.touched = t.touched[:0]
+}
+
+func (t *Table) forget(l *Lock) {
+	if l.idle() && t.byName[l.Name] == l {
+		delete(t.byName, l.Name)
+	}
+}
+
+// Order is the order of acceptance drawn last.
+func (t *Table) Order() uint64 { return t.order }
+
+// Restorer puts a table back from its records and rows.
+type Restorer struct {
+	t     *Table
+	held  map[ClaimID]*Claim
+	parts map[ClaimID][]heldPart
+	rows  []*Claim
+}
+
+type heldPart struct {
+	item Item
+	lock *Lock
+}
+
+// NewRestorer fills an empty table.
+func NewRestorer(t *Table) *Restorer {
+	return &Restorer{t: t, held: map[ClaimID]*Claim{}, parts: map[ClaimID][]heldPart{}}
+}
+
+// Lock takes the newest record of a lock, in order of names.
+func (r *Restorer) Lock(n Name, data []byte) error {
+	rec, err := ReadRecord(data)
+	if err != nil {
+		return fmt.Errorf("lock %q: %w", n, err)
+	}
+	if rec.Free() && rec.Delayed == 0 {
+		return nil
+	}
+	l := &Lock{Name: n, delay: -1, token: rec.Token, last: rec.Last, delayed: rec.Delayed}
+	r.t.byName[n] = l
+	if l.delayed != 0 {
+		r.t.delays.Push(l)
+	}
+	for _, h := range rec.Holders {
+		if r.held[h.Claim] == nil {
+			r.held[h.Claim] = &Claim{
+				ID: h.Claim, Labels: h.Labels, Value: h.Value, Delay: h.Delay,
+				Token: h.Token, Revision: h.Revision, Since: h.Since, due: -1,
+			}
+		}
+		r.parts[h.Claim] = append(r.parts[h.Claim], heldPart{
+			Item{Name: n, Mode: h.Mode, Permits: h.Permits, Capacity: h.Capacity}, l,
+		})
+	}
+	return nil
+}
+
+// Claim takes the row of a waiting claim, in order of acceptance.
+func (r *Restorer) Claim(order uint64, row []byte) error {
+	c, err := readClaim(order, row)
+	if err == nil {
+		r.rows = append(r.rows, c)
+	}
+	return err
+}
+
+// Finish ties everything together. Granted claims come in order of their
+// tokens, which is the order in which a lock lists its holders.
+func (r *Restorer) Finish(order uint64) error {
+	t := r.t
+	t.order = order
+	held := make([]*Claim, 0, len(r.held))
+	for _, c := range r.held {
+		held = append(held, c)
+	}
+	sort.Slice(held, func(i, j int) bool { return held[i].Token < held[j].Token })
+	for _, c := range held {
+		parts := r.parts[c.ID]
+		items := make([]Item, len(parts))
+		for i, p := range parts {
+			items[i] = p.item
+		}
+		c.setItems(items)
+		t.index(c)
+		for i, p := range parts {
+			c.parts[i].lock = p.lock
+			if len(p.lock.holders) == 0 {
+				t.locked++
+			}
+			p.lock.hold(&c.parts[i])
+		}
+	}
+	for _, c := range r.rows {
+		if t.byID[c.ID] != nil {
+			return fmt.Errorf("claim %d of session %d is granted and waits", c.ID.Sequence, c.ID.Session)
+		}
+		t.tie(c)
+		if c.Deadline != 0 {
+			t.waits.Push(c)
+		}
+	}
+	return nil
+}
+
+// Check holds the table against its invariants; open says whether a session is.
+func (t *Table) Check(now sessions.Time, open func(sessions.ID) bool) error {
+	locked, waiting := 0, map[*Claim]bool{}
+	for n, l := range t.byName {
+		if l.Name != n || l.idle() {
+			return fmt.Errorf("lock %q: known as %q, idle %v", l.Name, n, l.idle())
+		}
+		if err := t.checkLock(l, now, waiting); err != nil {
+			return fmt.Errorf("lock %q: %w", n, err)
+		}
+		if len(l.holders) > 0 {
+			locked++
+		}
+	}
+	if locked != t.locked || len(waiting) != t.waiting {
+		return fmt.Errorf("locks: %d held of %d counted, %d waiting of %d counted", locked, t.locked, len(waiting), t.waiting)
+	}
+	n := 0
+	for id, l := range t.bySession {
+		if !open(id) {
+			return fmt.Errorf("session %d is over and has %d claims", id, l.n)
+		}
+		for c := l.first; c != nil; c = c.younger {
+			n++
+			if t.byID[c.ID] != c || c.ID.Session != id {
+				return fmt.Errorf("claim %v: its indexes disagree", c.ID)
+			}
+			if !c.Granted() && !waiting[c] {
+				return fmt.Errorf("claim %v waits in no queue", c.ID)
+			}
+			if !c.Granted() && t.grantable(c, now) {
+				return fmt.Errorf("claim %v waits and could be granted", c.ID)
+			}
+		}
+	}
+	if n != len(t.byID) {
+		return fmt.Errorf("locks: %d claims in sessions, %d by id", n, len(t.byID))
+	}
+	if err := t.waits.Check(); err != nil {
+		return fmt.Errorf("locks: waits: %w", err)
+	}
+	if err := t.delays.Check(); err != nil {
+		return fmt.Errorf("locks: delays: %w", err)
+	}
+	return nil
+}
+
+func (t *Table) checkLock(l *Lock, now sessions.Time, waiting map[*Claim]bool) error {
+	var used uint32
+	for i, p := range l.holders {
+		used += p.item.Permits
+		switch {
+		case p.lock != l || p.claim.Token == 0 || p.claim.Token > *t.token || p.claim.Token > l.token:
+			return fmt.Errorf("holder %v with token %d of at most %d", p.claim.ID, p.claim.Token, l.token)
+		case len(l.holders) > 1 && (p.item.Mode == Exclusive || p.item.Mode != l.holders[0].item.Mode || p.item.Capacity != l.holders[0].item.Capacity):
+			return fmt.Errorf("%d holders, one of them %v", len(l.holders), p.item.Mode)
+		case i > 0 && l.holders[i-1].claim.Token >= p.claim.Token:
+			return fmt.Errorf("token %d after token %d", p.claim.Token, l.holders[i-1].claim.Token)
+		}
+	}
+	if used != l.used || len(l.holders) > 0 && l.holders[0].item.Mode == Permits && used > l.holders[0].item.Capacity {
+		return fmt.Errorf("%d permits in use, %d counted", used, l.used)
+	}
+	n, order := 0, uint64(0)
+	for p := l.head; p != nil; p = p.next {
+		n++
+		waiting[p.claim] = true
+		if p.lock != l || p.claim.Granted() || p.claim.Order <= order {
+			return fmt.Errorf("waiter %v out of order %d", p.claim.ID, p.claim.Order)
+		}
+		order = p.claim.Order
+		if p.next == nil && l.tail != p {
+			return fmt.Errorf("the tail is not the last waiter")
+		}
+	}
+	if n != l.waiting {
+		return fmt.Errorf("%d waiters, %d counted", n, l.waiting)
+	}
+	if l.delayed != 0 && l.delayed <= now {
+		return fmt.Errorf("a delay that ended at %d still runs at %d", l.delayed, now)
+	}
+	return nil
+}

@@ -1,0 +1,254 @@
+package locks
+
+import (
+	"fmt"
+
+	"github.com/conch-lock/conch/record"
+	"github.com/conch-lock/conch/sessions"
+)
+
+// Why says how a tenure ended. Its numbers are those of the wire.
+type Why uint8
+
+// The ways in which a tenure ends.
+const (
+	NotEnded    Why = iota
+	Released        // by its holder, or cancelled by it
+	Expired         // its session's time ran out
+	Closed          // its session was closed by its owner
+	Ended           // its session was ended by an operator
+	Broken          // an operator broke the grant
+	Transferred     // handed over
+)
+
+func (w Why) String() string {
+	names := [...]string{"", "released", "expired", "closed", "ended", "broken", "transferred"}
+	if int(w) < len(names) {
+		return names[w]
+	}
+	return fmt.Sprintf("why %d", uint8(w))
+}
+
+// Tenure is a grant that is over.
+type Tenure struct {
+	Token   Token
+	Session sessions.ID
+	Ended   Why
+	Value   []byte // the last value of a leader
+}
+
+// Holder is a grant as the record of its lock tells it.
+type Holder struct {
+	Claim    ClaimID
+	Token    Token
+	Revision uint64 // of the grant
+	Since    int64  // wall milliseconds of the grant
+	Mode     Mode
+	Permits  uint32
+	Capacity uint32
+	Delay    sessions.Duration
+	Labels   sessions.Labels
+	Value    []byte
+}
+
+// Record is the state of a lock as it stands in the store: one at each revision
+// that changed who holds it.
+type Record struct {
+	Holders []Holder // in order of their grants
+	Token   Token    // the newest that was granted
+	Delayed sessions.Time
+	Last    Tenure   // the tenure that ended last
+	Ended   []Tenure // those that ended in the very revision of this record
+}
+
+// Free says that nobody holds the lock. A free record is what is left of it.
+func (r *Record) Free() bool { return len(r.Holders) == 0 }
+
+// Lock is a lock that somebody holds or awaits, or that is delayed.
+type Lock struct {
+	Name Name
+
+	holders    []*part
+	used       uint32 // permits that the holders have
+	head, tail *part  // the queue
+	waiting    int    // its length
+	token      Token  // the newest that was granted
+	last       Tenure
+
+	delayed sessions.Time // nobody is granted before; 0: no delay
+	delay   int           // index among the delays, -1 for none
+
+	ended   []Tenure // in this step
+	changed bool     // its record has to be written in this step
+	touched bool     // it may be able to grant
+}
+
+// Waiting is how many claims wait for the lock.
+func (l *Lock) Waiting() int { return l.waiting }
+
+// Holders is how many claims hold it.
+func (l *Lock) Holders() int { return len(l.holders) }
+
+// Delayed is until when nobody is granted, 0 without a delay.
+func (l *Lock) Delayed() sessions.Time { return l.delayed }
+
+// Waiters calls f for each waiting claim in order, until it returns false.
+func (l *Lock) Waiters(f func(c *Claim, item Item) bool) {
+	for p := l.head; p != nil; p = p.next {
+		if !f(p.claim, p.item) {
+			return
+		}
+	}
+}
+
+// admits says whether a claim could hold the lock beside those that do.
+func (l *Lock) admits(it Item, now sessions.Time) bool {
+	if now < l.delayed {
+		return false
+	}
+	if len(l.holders) == 0 {
+		return true
+	}
+	if len(l.holders) >= MaxHolders {
+		return false
+	}
+	held := l.holders[0].item
+	switch it.Mode {
+	case Shared:
+		return held.Mode == Shared
+	case Permits:
+		return held.Mode == Permits && held.Capacity == it.Capacity && it.Permits <= it.Capacity-l.used
+	}
+	return false
+}
+
+func (l *Lock) enqueue(p *part) {
+	p.prev, p.next = l.tail, nil
+	if l.tail != nil {
+		l.tail.next = p
+	} else {
+		l.head = p
+	}
+	l.tail = p
+	l.waiting++
+}
+
+func (l *Lock) dequeue(p *part) {
+	if p.prev != nil {
+		p.prev.next = p.next
+	} else {
+		l.head = p.next
+	}
+	if p.next != nil {
+		p.next.prev = p.prev
+	} else {
+		l.tail = p.prev
+	}
+	p.prev, p.next = nil, nil
+	l.waiting--
+}
+
+func (l *Lock) hold(p *part) {
+	l.holders = append(l.holders, p)
+	l.used += p.item.Permits
+}
+
+func (l *Lock) drop(p *part) {
+	for i, h := range l.holders {
+		if h == p {
+			l.holders = append(l.holders[:i], l.holders[i+1:]...)
+			l.used -= p.item.Permits
+			return
+		}
+	}
+}
+
+// idle says that the table need not know the lock any more.
+func (l *Lock) idle() bool { return len(l.holders) == 0 && l.head == nil && l.delayed == 0 }
+
+// Record is the lock as it stands now.
+func (l *Lock) Record() Record {
+	r := Record{Token: l.token, Delayed: l.delayed, Last: l.last, Ended: l.ended}
+	for _, p := range l.holders {
+		r.Holders = append(r.Holders, p.holder())
+	}
+	return r
+}
+
+func (p *part) holder() Holder {
+	c := p.claim
+	return Holder{
+		Claim: c.ID, Token: c.Token, Revision: c.Revision, Since: c.Since,
+		Mode: p.item.Mode, Permits: p.item.Permits, Capacity: p.item.Capacity,
+		Delay: c.Delay, Labels: c.Labels, Value: c.Value,
+	}
+}
+
+// Append spells the lock's record in bytes.
+func (l *Lock) Append(b []byte) []byte {
+	b = append(b, rowVersion)
+	b = record.AppendUint(b, uint64(len(l.holders)))
+	for _, p := range l.holders {
+		c := p.claim
+		b = record.AppendUint(b, c.ID.Session)
+		b = record.AppendUint(b, c.ID.Sequence)
+		b = record.AppendUint(b, c.Token)
+		b = record.AppendUint(b, c.Revision)
+		b = record.AppendInt(b, sessions.Time(c.Since))
+		b = append(b, byte(p.item.Mode))
+		b = record.AppendUint(b, p.item.Permits)
+		b = record.AppendUint(b, p.item.Capacity)
+		b = record.AppendInt(b, c.Delay)
+		b = c.Labels.Append(b)
+		b = record.AppendString(b, c.Value)
+	}
+	b = record.AppendUint(b, l.token)
+	b = record.AppendInt(b, l.delayed)
+	b = l.last.append(b)
+	b = record.AppendUint(b, uint64(len(l.ended)))
+	for _, t := range l.ended {
+		b = t.append(b)
+	}
+	return b
+}
+
+func (t Tenure) append(b []byte) []byte {
+	b = record.AppendUint(b, t.Token)
+	b = record.AppendUint(b, t.Session)
+	b = append(b, byte(t.Ended))
+	return record.AppendString(b, t.Value)
+}
+
+func readTenure(r *record.Reader) Tenure {
+	return Tenure{Token(r.Uint()), sessions.ID(r.Uint()), Why(r.Byte()), append([]byte(nil), r.Bytes()...)}
+}
+
+// ReadRecord reads what Lock.Append wrote.
+func ReadRecord(data []byte) (Record, error) {
+	r := record.NewReader(data)
+	if v := r.Byte(); v != rowVersion {
+		r.Fail("version %d of a lock: %d is known", v, rowVersion)
+	}
+	var rec Record
+	for range r.Count() {
+		h := Holder{Claim: ClaimID{sessions.ID(r.Uint()), sessions.Sequence(r.Uint())}}
+		h.Token = Token(r.Uint())
+		h.Revision = r.Uint()
+		h.Since = r.Int()
+		h.Mode, h.Permits, h.Capacity = Mode(r.Byte()), r.Uint32(), r.Uint32()
+		h.Delay = r2d(r)
+		h.Labels = sessions.ReadLabels(r)
+		h.Value = append([]byte(nil), r.Bytes()...)
+		if r.Err() != nil {
+			break
+		}
+		rec.Holders = append(rec.Holders, h)
+	}
+	rec.Token = Token(r.Uint())
+	rec.Delayed = r2d(r)
+	rec.Last = readTenure(r)
+	for range r.Count() {
+		rec.Ended = append(rec.Ended, readTenure(r))
+	}
+	return rec, r.Done()
+}

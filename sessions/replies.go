@@ -1,0 +1,109 @@
+package sessions
+
+import (
+	"sort"
+
+	"github.com/conch-lock/conch/record"
+)
+
+// replies remembers what a session was answered.
+//
+// A sequence at or below acked was answered and the client has the answer. The
+// others that were answered stand in kept, sorted. Outcomes that came after the
+// first answer (a queued claim that timed out, say) stand in late, which
+// forgets its oldest: a client that missed the push asks within seconds.
+type replies struct {
+	acked Sequence
+	kept  []reply
+	bytes int // of all kept
+	late  []reply
+}
+
+type reply struct {
+	sequence Sequence
+	data     []byte
+}
+
+// maxLate is how many late outcomes a session remembers.
+const maxLate = 64
+
+func (p *replies) find(q Sequence) ([]byte, bool) {
+	i := sort.Search(len(p.kept), func(i int) bool { return p.kept[i].sequence >= q })
+	if i < len(p.kept) && p.kept[i].sequence == q {
+		return p.kept[i].data, true
+	}
+	for i := len(p.late) - 1; i >= 0; i-- {
+		if p.late[i].sequence == q {
+			return p.late[i].data, true
+		}
+	}
+	return nil, false
+}
+
+func (p *replies) keep(q Sequence, data []byte) {
+	i := sort.Search(len(p.kept), func(i int) bool { return p.kept[i].sequence >= q })
+	if i < len(p.kept) && p.kept[i].sequence == q {
+		p.bytes += len(data) - len(p.kept[i].data)
+		p.kept[i].data = data
+		return
+	}
+	p.kept = append(p.kept, reply{})
+	copy(p.kept[i+1:], p.kept[i:])
+	p.kept[i] = reply{q, data}
+	p.bytes += len(data)
+}
+
+func (p *replies) keepLate(q Sequence, data []byte) {
+	if len(p.late) == maxLate {
+		p.late = append(p.late[:0], p.late[1:]...)
+	}
+	p.late = append(p.late, reply{q, data})
+}
+
+// ack forgets kept replies up to and including q; it says whether that changed
+// anything.
+func (p *replies) ack(q Sequence) bool {
+	if q <= p.acked {
+		return false
+	}
+	p.acked = q
+	n := 0
+	for n < len(p.kept) && p.kept[n].sequence <= q {
+		p.bytes -= len(p.kept[n].data)
+		n++
+	}
+	if n > 0 {
+		left := copy(p.kept, p.kept[n:])
+		clear(p.kept[left:])
+		p.kept = p.kept[:left]
+	}
+	return true
+}
+
+func (p *replies) append(b []byte) []byte {
+	b = record.AppendUint(b, p.acked)
+	for _, list := range [2][]reply{p.kept, p.late} {
+		b = record.AppendUint(b, uint64(len(list)))
+		for _, x := range list {
+			b = record.AppendUint(b, x.sequence)
+			b = record.AppendString(b, x.data)
+		}
+	}
+	return b
+}
+
+func (p *replies) read(r *record.Reader) {
+	p.acked = Sequence(r.Uint())
+	for _, list := range [2]*[]reply{&p.kept, &p.late} {
+		for range r.Count() {
+			q, data := Sequence(r.Uint()), append([]byte(nil), r.Bytes()...)
+			if r.Err() != nil {
+				return
+			}
+			*list = append(*list, reply{q, data})
+		}
+	}
+	for _, x := range p.kept {
+		p.bytes += len(x.data)
+	}
+}
