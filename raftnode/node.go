@@ -6,6 +6,9 @@ import "strconv"
 // Zero names nobody.
 type NodeID uint64
 
+// maxNodeID is where the ids end: raft keeps the highest ones for itself.
+const maxNodeID NodeID = 1 << 63
+
 // String prints the id in hexadecimal, the form used in messages and logs.
 func (id NodeID) String() string { return strconv.FormatUint(uint64(id), 16) }
 

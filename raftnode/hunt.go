@@ -1,0 +1,50 @@
+package raftnode
+
+import "time"
+
+// huntAttempts bounds how often a replica asks for an election by itself after it lost its leader; afterwards raft's own
+// election timeout goes on.
+const huntAttempts = 6
+
+// hunt is the search for a new leader after the connection to the old one broke. Without it a follower would wait until
+// the leader had been silent for a whole election time. Since every campaign begins with the question whether the others
+// would vote, and they would not while they hear from their leader, a mistaken hunt disturbs nobody.
+type hunt struct {
+	left int           // attempts to go; 0: no hunt
+	at   time.Duration // of the next one
+}
+
+// lost takes notice of a broken connection.
+func (r *Replica) lost(now time.Duration, id NodeID) {
+	if r.role == Leader {
+		r.node.ReportUnreachable(uint64(id))
+		return
+	}
+	if id != r.leader || r.role == Learner {
+		return
+	}
+	r.cfg.Logger.Info().Stringer("leader", id).Msg("the connection to the leader broke")
+	// Forgetting the leader also allows this replica to vote for another at once.
+	if err := r.node.ForgetLeader(); err != nil {
+		return
+	}
+	r.hunt = hunt{left: huntAttempts, at: now + r.jitter()}
+}
+
+func (r *Replica) jitter() time.Duration {
+	return time.Duration(r.cfg.Rand.Int64N(int64(r.cfg.Tuning.CampaignJitter) + 1))
+}
+
+// campaign asks for an election when the time for that has come.
+func (r *Replica) campaign(now time.Duration) {
+	if r.hunt.left == 0 || now < r.hunt.at {
+		return
+	}
+	if st := r.node.BasicStatus(); st.Lead != 0 || r.role == Learner {
+		r.hunt = hunt{}
+		return
+	}
+	r.hunt.left--
+	r.hunt.at = now + 2*r.cfg.Tuning.Tick + r.jitter()
+	_ = r.node.Campaign() // fails only where an election is impossible anyway
+}

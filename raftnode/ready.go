@@ -1,0 +1,208 @@
+package raftnode
+
+import (
+	"fmt"
+	"time"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/conch-lock/conch/raftnode/wal"
+)
+
+// maxFrameBytes bounds what is written at once; more is split, since only the order matters.
+const maxFrameBytes = 32 << 20
+
+// handle does what raft asks for. The order of the steps is what the safety of the whole rests on.
+func (r *Replica) handle(now time.Duration, rd raft.Ready) error {
+	// 1. The machine learns that it does not lead any more before it sees what others decided.
+	r.notice(rd)
+
+	// 2. Messages that promise nothing go out first, so that the followers write while this replica does.
+	for _, m := range rd.Messages {
+		if !promises(m) {
+			r.send(m)
+		}
+	}
+
+	// 3. Everything new goes to disk in one frame and with one sync; then raft may read it from the log.
+	if err := r.write(now, rd); err != nil {
+		return err
+	}
+
+	// 4. Only now may others count on this replica: for its vote, and for having the entries.
+	for _, m := range rd.Messages {
+		if promises(m) {
+			r.send(m)
+		}
+	}
+
+	// 5. Committed entries, which may be among those just written, are applied. Changes of members come last, since they
+	// may end this replica's leadership.
+	r.apply(rd.CommittedEntries)
+	r.reads.confirm(rd.ReadStates)
+
+	// 6. Raft goes on.
+	r.node.Advance(rd)
+
+	// 7. The machine leads once it has everything from the times of earlier leaders.
+	if r.role == Leader && !r.leading && r.appliedTerm == r.hard.GetTerm() {
+		r.leading, r.parked = true, 0
+		r.cfg.Machine.Lead(r.hard.GetTerm())
+	}
+	return nil
+}
+
+// promises tells whether a message lets others count on what is on this replica's disk.
+func promises(m *raftpb.Message) bool {
+	switch m.GetType() {
+	case raftpb.MsgAppResp, raftpb.MsgVoteResp, raftpb.MsgPreVoteResp:
+		return true
+	}
+	return false
+}
+
+// notice takes over what raft has become.
+func (r *Replica) notice(rd raft.Ready) {
+	newTerm := false
+	if !raft.IsEmptyHardState(rd.HardState) {
+		newTerm = rd.HardState.GetTerm() != r.hard.GetTerm()
+		r.hard, r.hardDirty = rd.HardState, true
+	}
+	if newTerm {
+		r.heartbeat, r.parked = 0, 0
+	}
+	role, leader := r.role, r.leader
+	if s := rd.SoftState; s != nil {
+		leader = NodeID(s.Lead)
+		switch s.RaftState {
+		case raft.StateLeader:
+			role = Leader
+		case raft.StateCandidate, raft.StatePreCandidate:
+			role = Candidate
+		default:
+			role = r.restingRole()
+		}
+	}
+	changed := leader != r.leader
+	lostLead := r.leading && (role != Leader || newTerm)
+	r.role, r.leader = role, leader
+	if !changed && !lostLead {
+		return
+	}
+	r.cfg.Logger.Info().Stringer("role", role).Stringer("leader", leader).Uint64("term", r.hard.GetTerm()).Msg("leader changed")
+	if leader != 0 {
+		r.hunt = hunt{}
+	}
+	r.reads.restart()
+	if role != Leader {
+		clear(r.holds)
+	}
+	r.leading = false
+	if role != Leader || lostLead {
+		r.cfg.Machine.Unlead(leader)
+	}
+}
+
+// send hands one message to the outbox.
+func (r *Replica) send(m *raftpb.Message) {
+	switch m.GetType() {
+	case raftpb.MsgSnap:
+		r.sendSnapshot(m)
+		return
+	case raftpb.MsgHeartbeat:
+		r.heartbeat = max(r.heartbeat, contextNumber(m.GetContext()))
+	}
+	r.cfg.Outbox.Send(m)
+}
+
+// write puts everything new on disk. A change of the commit index alone needs no write: it is found again.
+func (r *Replica) write(now time.Duration, rd raft.Ready) error {
+	b := wal.Batch{Sync: true}
+	snapshot := !raft.IsEmptySnap(rd.Snapshot)
+	if !snapshot && len(rd.Entries) == 0 && !rd.MustSync {
+		return nil
+	}
+	if r.hardDirty {
+		r.state = appendHardState(r.state[:0], r.hard)
+		b.State = r.state
+	}
+	if snapshot {
+		meta := rd.Snapshot.GetMetadata()
+		b.Mark = wal.Mark{Index: meta.GetIndex(), Term: meta.GetTerm()}
+	}
+	r.frame = r.frame[:0]
+	size := 0
+	for _, e := range rd.Entries {
+		if size > maxFrameBytes {
+			b.Entries, b.Sync = r.frame, false
+			if err := r.wal.Append(b); err != nil {
+				return fmt.Errorf("write to the log: %w", err)
+			}
+			b, r.frame, size = wal.Batch{Sync: true}, r.frame[:0], 0
+		}
+		r.frame = append(r.frame, wal.Entry{Index: e.GetIndex(), Term: e.GetTerm(), Type: uint8(e.GetType()), Data: e.GetData()})
+		size += len(e.GetData()) + entryOverhead
+	}
+	b.Entries = r.frame
+	err := r.wal.Append(b)
+	clear(r.frame)
+	if err != nil {
+		return fmt.Errorf("write to the log: %w", err)
+	}
+	r.hardDirty, r.unsealed, r.lastWrite = false, true, now
+	if snapshot {
+		if err := r.install(rd.Snapshot); err != nil {
+			return err
+		}
+	}
+	r.log.append(rd.Entries)
+	return nil
+}
+
+// seal writes, some time after the last write, what makes the durability of that write known in the log itself.
+func (r *Replica) seal(now time.Duration) error {
+	if !r.unsealed && !r.hardDirty || now-r.lastWrite < r.cfg.Tuning.Tick {
+		return nil
+	}
+	var err error
+	if r.hardDirty {
+		r.state = appendHardState(r.state[:0], r.hard)
+		err = r.wal.Append(wal.Batch{State: r.state})
+	} else {
+		err = r.wal.Seal()
+	}
+	if err != nil {
+		return fmt.Errorf("write to the log: %w", err)
+	}
+	r.hardDirty, r.unsealed = false, false
+	return nil
+}
+
+// apply hands committed entries to the machine.
+func (r *Replica) apply(entries []*raftpb.Entry) {
+	if len(entries) == 0 {
+		return
+	}
+	r.batch = r.batch[:0]
+	for _, e := range entries {
+		out := Entry{Index: e.GetIndex(), Term: e.GetTerm()}
+		if e.GetType() == raftpb.EntryNormal && len(e.GetData()) > 0 {
+			out.Data = e.GetData()
+		}
+		r.batch = append(r.batch, out)
+		r.since += int64(len(e.GetData())) + entryOverhead
+	}
+	last := entries[len(entries)-1]
+	r.cfg.Machine.Apply(r.batch)
+	clear(r.batch)
+	r.applied, r.appliedTerm = last.GetIndex(), last.GetTerm()
+	for _, e := range entries {
+		if e.GetType() != raftpb.EntryNormal {
+			r.applyChange(e)
+		}
+	}
+	if r.role == Follower || r.role == Learner {
+		r.role = r.restingRole()
+	}
+}

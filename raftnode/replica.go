@@ -1,0 +1,411 @@
+package raftnode
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"github.com/rs/zerolog"
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/conch-lock/conch/raftnode/disk"
+	"github.com/conch-lock/conch/raftnode/wal"
+)
+
+// Outbox takes the messages of one replica to its peers. It must not block, and may lose what it takes.
+type Outbox interface {
+	// Send takes a message for m.To. It is shared with the log: read only.
+	Send(m *raftpb.Message)
+	// SendSnapshot takes a MsgSnap and what opens the bytes that go with it. How it ended comes back, always and once,
+	// as a SnapshotResult.
+	SendSnapshot(m *raftpb.Message, open func() (io.ReadCloser, error))
+}
+
+// ReplicaConfig is what a replica is made of.
+type ReplicaConfig struct {
+	// Cluster, Group and Node say which replica it is; none is 0.
+	Cluster uint64
+	Group   GroupID
+	Node    NodeID
+	// FS and Dir are where its log (Dir/log) and its snapshots (Dir/snapshots) are. Nobody else may touch them.
+	FS  disk.FS
+	Dir string
+	// Initial are the members the group begins with; see GroupConfig.
+	Initial []Member
+	// Machine is what the entries are applied to: new and empty, since the replica restores it.
+	Machine Machine
+	// Outbox takes the messages.
+	Outbox Outbox
+	// MembersChanged, when not nil, is told the members at the start and after every change of them.
+	MembersChanged func([]Member)
+	// Tuning holds the sizes and times.
+	Tuning Tuning
+	// Rand is where the replica's own small random delays come from. The election timeouts inside raft come from
+	// crypto/rand.Reader.
+	Rand *rand.Rand
+	// Background runs slow work on files (not on the log) away from the replica, which is to get a turn when it is done.
+	// Nil: the work is done in place.
+	Background func(work func())
+	// Logger takes what there is to tell. Its writer must not block.
+	Logger zerolog.Logger
+}
+
+// Replica is one member's copy of a group: raft, its log and snapshots on disk, and the machine. It is a step function:
+// Turn takes what happened and the time, and does everything that follows from it. It has no goroutine, no clock and no
+// randomness of its own, so that the same inputs give the same outputs. It is not safe for concurrent use.
+type Replica struct {
+	cfg  ReplicaConfig
+	node *raft.RawNode
+	log  *memoryLog
+	wal  *wal.Log
+	dead error // set for ever by the first failure, or by Close
+
+	// What raft was when it was last seen.
+	hard      *raftpb.HardState
+	hardDirty bool // hard is newer than what the log has; true only for its commit index
+	role      Role
+	leader    NodeID // 0: unknown
+	leading   bool   // the machine was told to lead
+	heartbeat uint64 // highest context sent with a heartbeat in this term
+	parked    int    // reads of followers that raft keeps until this leader has committed an entry of its own
+
+	// What was applied.
+	members              membership
+	applied, appliedTerm uint64
+	batch                []Entry // reused
+
+	// Time.
+	lastTick time.Duration
+	nextTurn time.Duration // what the last turn asked for
+	started  bool
+
+	// Requests under way.
+	reads    reads
+	transfer *transfer
+	change   *change
+	hunt     hunt
+
+	// Snapshots.
+	files     []snapshotFile // on disk and marked in the log, newest first, at most keepSnapshots
+	since     int64          // bytes applied since the newest
+	notBefore time.Duration  // of the next try, after one that found the disk full
+	taking    *taking
+	incoming  *ReceivedSnapshot
+	holds     map[NodeID]hold
+
+	// Writing.
+	frame     []wal.Entry // reused
+	state     []byte      // reused
+	lastWrite time.Duration
+	unsealed  bool // the log does not yet say that its last frame is durable
+
+	refused uint64 // messages of peers that were refused
+}
+
+// Fixed settings of raft, and why.
+const (
+	heartbeatTicks   = 1         // every tick, so that reads and the news of a commit never wait long
+	maxAppendBytes   = 256 << 10 // of entries in one message: a lost one costs little
+	maxInflight      = 256
+	maxInflightBytes = 16 << 20
+	// Without a bound a leader that cannot commit takes proposals until its memory is full.
+	maxUncommitted = 64 << 20
+	maxApplyBytes  = 4 << 20 // applied in one step, so that a turn stays short
+
+	// maxCatchUp is how many ticks are given at most for the time that has passed: a node that was paused must first hear
+	// what its leader said meanwhile, and not call an election over its own pause.
+	maxCatchUp = 2
+	// maxReadies bounds a turn.
+	maxReadies = 16
+	// maxParked bounds the reads of followers that raft keeps.
+	maxParked = 1024
+)
+
+// NewReplica brings a replica up from what is on disk: the newest snapshot is restored into the machine, and the log is
+// read. Where there is nothing, the group is begun with the initial members, or, without any, the replica waits until a
+// leader sends it a snapshot. A failure at any point of an earlier start, or a crash at any time, is no hindrance;
+// damage that a crash cannot explain is an error that names file and place.
+func NewReplica(cfg ReplicaConfig) (*Replica, error) {
+	cfg.Tuning = cfg.Tuning.withDefaults()
+	if err := cfg.Tuning.validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Cluster == 0 || cfg.Group == 0 || cfg.Node == 0 || cfg.Node >= maxNodeID {
+		return nil, fmt.Errorf("raftnode: cluster %x, group %v, node %v: none may be 0, and node ids end at %v",
+			cfg.Cluster, cfg.Group, cfg.Node, maxNodeID-1)
+	}
+	if cfg.Background == nil {
+		cfg.Background = func(work func()) { work() }
+	}
+	r := &Replica{
+		cfg:   cfg,
+		holds: map[NodeID]hold{},
+		reads: reads{
+			retry: cfg.Tuning.ReadRetry, timeout: cfg.Tuning.ReadTimeout, limit: cfg.Tuning.MaxReads,
+			start: cfg.Rand.Uint64(),
+		},
+	}
+	if err := r.open(); err != nil {
+		if r.wal != nil {
+			_ = r.wal.Close()
+		}
+		return nil, err
+	}
+	node, err := raft.NewRawNode(&raft.Config{
+		ID:                        uint64(cfg.Node),
+		ElectionTick:              cfg.Tuning.ElectionTicks,
+		HeartbeatTick:             heartbeatTicks,
+		Storage:                   r.log,
+		Applied:                   r.applied,
+		MaxSizePerMsg:             maxAppendBytes,
+		MaxCommittedSizePerReady:  maxApplyBytes,
+		MaxUncommittedEntriesSize: maxUncommitted,
+		MaxInflightMsgs:           maxInflight,
+		MaxInflightBytes:          maxInflightBytes,
+		CheckQuorum:               true,
+		PreVote:                   true,
+		// A leader's lease would trust clocks, and a transfer of leadership goes around it.
+		ReadOnlyOption: raft.ReadOnlySafe,
+		// What a leader proposes is made by the leader.
+		DisableProposalForwarding: true,
+		StepDownOnRemoval:         true,
+		Logger:                    raftLogger{cfg.Logger},
+	})
+	if err != nil {
+		_ = r.wal.Close()
+		return nil, fmt.Errorf("raftnode: start raft: %w", err)
+	}
+	r.node = node
+	r.role = r.restingRole()
+	if cfg.MembersChanged != nil {
+		cfg.MembersChanged(r.members.members())
+	}
+	return r, nil
+}
+
+// Turn takes what happened since the last turn, at the given time (which must not go back), and does everything that
+// follows. After an error the replica is dead: what it was doing may or may not have reached the disk, nothing more will
+// be sent or applied, and every later call returns the same error.
+func (r *Replica) Turn(now time.Duration, in Inputs) (Outputs, error) {
+	if r.dead == nil {
+		out, err := r.turn(now, in)
+		if err == nil {
+			return out, nil
+		}
+		r.die(fmt.Errorf("raftnode: node %v, group %v, stopped at entry %d of term %d: %w",
+			r.cfg.Node, r.cfg.Group, r.applied, r.hard.GetTerm(), err))
+		return Outputs{}, r.dead
+	}
+	in.fail(r.dead)
+	return Outputs{}, r.dead
+}
+
+func (r *Replica) turn(now time.Duration, in Inputs) (Outputs, error) {
+	var out Outputs
+	if !r.started {
+		r.start(now)
+	}
+	out.Late = r.late(now)
+
+	// 1. What peers say comes before time: a heartbeat that waited here must count before the ticks that passed.
+	r.step(in.Messages)
+	for _, p := range in.Payloads {
+		r.cfg.Machine.Receive(p.From, p.Payload)
+	}
+	// 2. What became of connections and messages.
+	for _, id := range in.Unreachable {
+		r.node.ReportUnreachable(uint64(id))
+	}
+	for _, s := range in.SnapshotsSent {
+		r.snapshotSent(now, s)
+	}
+	for _, id := range in.Lost {
+		r.lost(now, id)
+	}
+	// 3. Time.
+	r.tick(now)
+	r.campaign(now)
+	// 4. Snapshots that came from a leader.
+	for _, s := range in.Snapshots {
+		if err := r.receiveSnapshot(now, s); err != nil {
+			return out, err
+		}
+	}
+	// 5. Requests.
+	r.reads.add(now, in.Reads)
+	r.ask(now)
+	for _, t := range in.Transfers {
+		r.beginTransfer(now, t)
+	}
+	for _, c := range in.Changes {
+		r.beginChange(now, c)
+	}
+	// 6. Proposals, so that they share the write with everything above.
+	r.propose(now)
+	// 7. All that raft wants done, at least once and until there is nothing more.
+	for range maxReadies {
+		if !r.node.HasReady() {
+			break
+		}
+		if err := r.handle(now, r.node.Ready()); err != nil {
+			return out, err
+		}
+	}
+	out.Busy = r.node.HasReady()
+	// 8. Answers.
+	r.ask(now)
+	r.reads.release(r.applied)
+	r.checkTransfer(now)
+	r.checkChange(now)
+	// 9. A part of a snapshot, when one is due.
+	more, err := r.advanceSnapshot(now)
+	if err != nil {
+		return out, err
+	}
+	// 10. In a quiet moment, tell the log that its end is durable.
+	if err := r.seal(now); err != nil {
+		return out, err
+	}
+	out.Busy = out.Busy || more || r.node.HasReady()
+	out.Next = r.lastTick + r.cfg.Tuning.Tick
+	if r.hunt.left > 0 {
+		out.Next = min(out.Next, r.hunt.at)
+	}
+	r.nextTurn = out.Next
+	return out, nil
+}
+
+// start begins to count time. A voter that is alone need not wait for anybody.
+func (r *Replica) start(now time.Duration) {
+	r.started = true
+	r.lastTick, r.nextTurn, r.lastWrite = now, now, now
+	if v := r.members.conf.GetVoters(); len(v) == 1 && v[0] == uint64(r.cfg.Node) && !r.members.joint() {
+		_ = r.node.Campaign() // fails only where an election is impossible anyway
+	}
+}
+
+// late returns by how much the turn is late, when that is more than an election takes.
+func (r *Replica) late(now time.Duration) time.Duration {
+	if d := now - r.nextTurn; d > r.electionTime() {
+		return d
+	}
+	return 0
+}
+
+func (r *Replica) electionTime() time.Duration {
+	return time.Duration(r.cfg.Tuning.ElectionTicks) * r.cfg.Tuning.Tick
+}
+
+// tick hands the time that passed to raft.
+func (r *Replica) tick(now time.Duration) {
+	due := int64((now - r.lastTick) / r.cfg.Tuning.Tick)
+	if due <= 0 {
+		return
+	}
+	r.lastTick += time.Duration(due) * r.cfg.Tuning.Tick
+	for range min(due, maxCatchUp) {
+		r.node.Tick()
+	}
+	r.reads.expire(now)
+	r.releaseHolds(now)
+}
+
+// ask begins a round of reads when there is somebody to answer it.
+func (r *Replica) ask(now time.Duration) {
+	if r.leader == 0 || r.role == Leader && !r.leading {
+		return
+	}
+	if ctx := r.reads.next(now); ctx != nil {
+		r.node.ReadIndex(ctx)
+	}
+}
+
+// propose asks the machine for payloads and hands them to raft, many at a time.
+func (r *Replica) propose(now time.Duration) {
+	if !r.leading || r.transfer != nil {
+		return
+	}
+	limit := r.cfg.Tuning.MaxProposal
+	var entries []*raftpb.Entry
+	size := 0
+	flush := func() {
+		m := &raftpb.Message{Type: raftpb.MsgProp.Enum(), From: new(uint64(r.cfg.Node)), Entries: entries}
+		if len(entries) == 0 || r.node.Step(m) == nil {
+			entries, size = nil, 0
+			return
+		}
+		for _, e := range entries {
+			r.cfg.Machine.ProposalDropped(e.GetData())
+		}
+		entries, size = nil, 0
+	}
+	for _, p := range r.cfg.Machine.Propose(now, limit) {
+		if len(p) == 0 || len(p) > limit {
+			r.cfg.Logger.Error().Int("bytes", len(p)).Int("allowed", limit).Msg("a proposal of no allowed size was dropped")
+			r.cfg.Machine.ProposalDropped(p)
+			continue
+		}
+		if size+len(p) > maxApplyBytes {
+			flush()
+		}
+		entries = append(entries, &raftpb.Entry{Data: p})
+		size += len(p)
+	}
+	flush()
+}
+
+// Close ends the replica. Whatever waits is answered with ErrStopped.
+func (r *Replica) Close() error {
+	if r.dead != nil {
+		return nil
+	}
+	return r.die(ErrStopped)
+}
+
+// die ends everything, with the reason.
+func (r *Replica) die(err error) error {
+	r.dead = err
+	r.abortSnapshot()
+	if r.leading || r.leader != 0 {
+		r.leading, r.leader, r.role = false, 0, r.restingRole()
+		r.cfg.Machine.Unlead(0)
+	}
+	unknown := fmt.Errorf("%w: %w", ErrUnknownOutcome, err)
+	r.reads.fail(err)
+	if r.transfer != nil {
+		r.transfer.done(unknown)
+	}
+	if r.change != nil {
+		r.change.done(unknown)
+	}
+	r.transfer, r.change = nil, nil
+	return r.wal.Close()
+}
+
+// restingRole is what the replica is when it neither leads nor wants to.
+func (r *Replica) restingRole() Role {
+	if r.members.voter(r.cfg.Node) {
+		return Follower
+	}
+	return Learner
+}
+
+// fail answers all requests that came too late.
+func (in Inputs) fail(err error) {
+	for _, done := range in.Reads {
+		done(err)
+	}
+	for _, t := range in.Transfers {
+		t.Done(err)
+	}
+	for _, c := range in.Changes {
+		c.Done(err)
+	}
+	for _, s := range in.Snapshots {
+		if s.Done != nil {
+			s.Done(err)
+		}
+	}
+}

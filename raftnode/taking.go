@@ -1,0 +1,185 @@
+package raftnode
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"syscall"
+	"time"
+
+	"github.com/conch-lock/conch/raftnode/snapshot"
+)
+
+const (
+	// keepSnapshots is how many snapshots stay on disk. The log is kept from the older one on, so that damage to the newer
+	// one loses nothing.
+	keepSnapshots = 2
+	// snapshotPause is how long a snapshot is put off that found the disk full.
+	snapshotPause = 30 * time.Second
+	// snapshotPiece is the size of the buffer handed to SnapshotSource.Next.
+	snapshotPiece = 64 << 10
+)
+
+// snapshotFile is a snapshot on disk.
+type snapshotFile struct {
+	index, term uint64
+	path        string
+}
+
+// taking is a snapshot of the machine on its way to a file.
+type taking struct {
+	source  SnapshotSource // nil when all of it is written
+	writer  *snapshot.Writer
+	index   uint64
+	term    uint64
+	members membership
+	buf     []byte
+	result  chan committed // receives once the file is durable
+}
+
+// committed is the end of writing a snapshot.
+type committed struct {
+	path string
+	err  error
+}
+
+// advanceSnapshot begins a snapshot when one is due, and writes the next pieces of the one under way. It reports whether
+// more pieces wait.
+func (r *Replica) advanceSnapshot(now time.Duration) (more bool, err error) {
+	t := r.taking
+	switch {
+	case t == nil && r.snapshotDue(now):
+		return true, r.putOff(now, r.beginSnapshot())
+	case t == nil:
+		return false, nil
+	case t.source != nil:
+		return true, r.putOff(now, r.writeSnapshot(t))
+	}
+	select {
+	case c := <-t.result:
+		r.taking = nil
+		if c.err != nil {
+			return false, r.putOff(now, fmt.Errorf("write a snapshot: %w", c.err))
+		}
+		return false, r.finishSnapshot(t, c.path)
+	default:
+		return false, nil // a turn will be given when it is ready
+	}
+}
+
+// putOff turns the failure of a snapshot for want of room into another try later: the state is as safe in the log as
+// before. Every other failure stays one.
+func (r *Replica) putOff(now time.Duration, err error) error {
+	if !errors.Is(err, syscall.ENOSPC) {
+		return err
+	}
+	r.abortSnapshot()
+	r.notBefore = now + snapshotPause
+	r.cfg.Logger.Error().Err(err).Dur("again", snapshotPause).Msg("no room for a snapshot")
+	return nil
+}
+
+// snapshotDue tells whether so much was applied since the last snapshot that a new one pays.
+func (r *Replica) snapshotDue(now time.Duration) bool {
+	if len(r.files) == 0 || r.applied <= r.files[0].index || now < r.notBefore {
+		return false
+	}
+	return r.since >= r.cfg.Tuning.SnapshotBytes || r.applied-r.files[0].index >= r.cfg.Tuning.SnapshotEntries
+}
+
+// beginSnapshot pins the state.
+func (r *Replica) beginSnapshot() error {
+	m := r.metaAt(r.applied, r.appliedTerm, r.members)
+	w, err := snapshot.Create(r.cfg.FS, r.snapshotDir(), m)
+	if err != nil {
+		return fmt.Errorf("begin a snapshot: %w", err)
+	}
+	r.taking = &taking{
+		source: r.cfg.Machine.Snapshot(), writer: w,
+		index: r.applied, term: r.appliedTerm, members: r.members,
+		buf: make([]byte, snapshotPiece),
+	}
+	r.since = 0
+	return nil
+}
+
+// writeSnapshot writes a few pieces, and when all are written has the file made durable.
+func (r *Replica) writeSnapshot(t *taking) error {
+	for range r.cfg.Tuning.SnapshotSlices {
+		piece, done := t.source.Next(t.buf)
+		if _, err := t.writer.Write(piece); err != nil {
+			return fmt.Errorf("write a snapshot: %w", err)
+		}
+		if !done {
+			continue
+		}
+		t.source.Close()
+		t.source, t.buf = nil, nil
+		t.result = make(chan committed, 1)
+		w, result := t.writer, t.result
+		r.cfg.Background(func() {
+			path, err := w.Commit()
+			result <- committed{path, err}
+		})
+		return nil
+	}
+	return nil
+}
+
+// finishSnapshot lets the log begin at a snapshot that is durable: it is marked, what nobody needs any more is dropped,
+// and only then old snapshots are removed.
+func (r *Replica) finishSnapshot(t *taking, file string) error {
+	f := snapshotFile{t.index, t.term, file}
+	if t.index <= r.files[0].index {
+		return r.remove([]snapshotFile{f}) // overtaken by one from the leader
+	}
+	if err := r.wal.Mark(t.index, t.term); err != nil {
+		return fmt.Errorf("mark a snapshot in the log: %w", err)
+	}
+	r.log.snapshot = raftSnapshot(t.index, t.term, t.members)
+	r.log.compact(r.heldFrom(r.log.trailing(t.index, r.cfg.Tuning.TrailingEntries, r.cfg.Tuning.SnapshotBytes)))
+	r.cfg.Logger.Info().Uint64("index", t.index).Msg("a snapshot was taken")
+	return r.addFile(f)
+}
+
+// addFile makes f the newest snapshot, and drops what lies before those that are kept: old snapshots, and the log.
+func (r *Replica) addFile(f snapshotFile) error {
+	r.files = append([]snapshotFile{f}, r.files...)
+	kept := r.files[:min(len(r.files), keepSnapshots)]
+	old := r.files[len(kept):]
+	r.files = kept
+	if err := r.remove(old); err != nil {
+		return err
+	}
+	if err := r.wal.Release(kept[len(kept)-1].index); err != nil {
+		return fmt.Errorf("remove old parts of the log: %w", err)
+	}
+	return nil
+}
+
+// remove removes snapshot files that serve no more. Should a crash bring one back, the next start removes it again.
+func (r *Replica) remove(files []snapshotFile) error {
+	for _, f := range files {
+		if err := r.cfg.FS.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove an old snapshot: %w", err)
+		}
+	}
+	return nil
+}
+
+// abortSnapshot gives up the snapshot under way. One whose file is being made durable is left to itself.
+func (r *Replica) abortSnapshot() {
+	t := r.taking
+	if t == nil || t.source == nil {
+		return
+	}
+	t.source.Close()
+	t.writer.Abort()
+	r.taking = nil
+}
+
+func (r *Replica) snapshotDir() string { return snapshotDir(r.cfg.Dir) }
+func (r *Replica) logDir() string      { return path.Join(r.cfg.Dir, "log") }
+
+func snapshotDir(dir string) string { return path.Join(dir, "snapshots") }
