@@ -22,6 +22,9 @@ var (
 	// Nothing of the batch was written; what was acknowledged is safe, and the
 	// log opens again once there is room.
 	ErrNoSpace = errors.New("wal: no space left for another segment")
+
+	// errVersion is wrapped for a segment that a later program wrote.
+	errVersion = errors.New("wal: unknown format")
 )
 
 // CorruptError says that a file is damaged below what was known to be durable,

@@ -2,32 +2,248 @@ package wal
 
 import (
 	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
 
 	"github.com/conch-lock/conch/raftnode/disk"
 )
 
-// Log is an open log. One goroutine owns it.
-type Log struct{}
+// maxSpareBuffer is how large a buffer is kept from one append to the next.
+const maxSpareBuffer = 4 << 20
 
-// Open opens the log in dir, or makes one when there is none.
-func Open(fs disk.FS, dir string, o Options) (*Log, Contents, error) {
-	return nil, Contents{}, errors.ErrUnsupported
+// Log is an open log. One goroutine owns it: no method is safe for use by
+// several at once. An append allocates nothing once its buffer has grown.
+type Log struct {
+	fs           disk.FS
+	dir          string
+	segmentBytes int64
+	identity     uint64
+	lock         io.Closer
+	err          error // the first error, or ErrClosed; nothing is done after it
+
+	span // what the log covers
+
+	segments []segment // oldest first; the last is the active one
+	next     prepared
+
+	file     disk.File // of the active segment
+	pos      int64     // end of its frames
+	durable  int64     // up to here it is known durable
+	salt     uint32    // of its header checks
+	previous uint32    // header check of the last frame
+	seq      uint64    // of the next frame
+	sealed   bool      // the last frame says that all before it is durable
+
+	buf     []byte
+	zeros   []byte
+	noSpace bool
+	retryAt uint64 // value of stats.Written
+	stats   Stats
 }
 
-// Append logs a batch as one frame.
-func (l *Log) Append(b Batch) error { return errors.ErrUnsupported }
+// Append logs a batch as one frame, durable on return when it asks for Sync.
+// The batch is not kept. Any error is final: whether the batch is in the log is
+// then unknown (with ErrInvalid and ErrNoSpace it is not), every later call
+// returns the same error, and all that is left to do is to close the log, stop,
+// and open it again. In particular a failed sync is never tried again.
+func (l *Log) Append(b Batch) error {
+	if l.err == nil {
+		l.err = l.append(&b)
+	}
+	return l.err
+}
 
-// Mark records that a snapshot at index is durable.
-func (l *Log) Mark(index, term uint64) error { return errors.ErrUnsupported }
+func (l *Log) append(b *Batch) error {
+	reset, err := l.check(b)
+	if err != nil {
+		return err
+	}
+	if b.State == nil && b.Mark == (Mark{}) && len(b.Entries) == 0 {
+		if b.Sync {
+			return l.sync()
+		}
+		return nil
+	}
+	frame := b.encode(append(l.buf[:0], make([]byte, headerBytes)...), reset)
+	payload := len(frame) - headerBytes
+	frame = pad(frame)
+	if l.buf = frame; cap(frame) > maxSpareBuffer {
+		l.buf = nil
+	}
+	if err := l.write(frame, payload); err != nil {
+		return err
+	}
+	if b.Sync {
+		if err := l.sync(); err != nil {
+			return err
+		}
+	}
+	l.apply(b, reset)
+	if n := len(b.Entries); n > 0 {
+		active := &l.segments[len(l.segments)-1]
+		active.max = max(active.max, b.Entries[n-1].Index)
+	}
+	return l.prepareAhead()
+}
 
-// Release removes segments that hold only entries at or below index.
-func (l *Log) Release(index uint64) error { return errors.ErrUnsupported }
+// write puts one frame at the end of the log, in a new segment when the active
+// one has no room for it.
+func (l *Log) write(frame []byte, payload int) error {
+	if l.pos+int64(len(frame))+tailRoom > l.segments[len(l.segments)-1].size {
+		if err := l.rotate(len(frame)); err != nil {
+			return err
+		}
+	}
+	h := sealFrame(frame, payload, l.salt, l.previous, l.seq, l.durable)
+	if _, err := l.file.WriteAt(frame, l.pos); err != nil {
+		return fmt.Errorf("wal: append: %w", err)
+	}
+	l.pos += int64(len(frame))
+	l.previous, l.seq = h.headerCheck, l.seq+1
+	l.sealed = false
+	l.stats.Frames++
+	l.stats.Written += uint64(len(frame))
+	return nil
+}
 
-// Seal makes the durability of the last batch known in the log.
-func (l *Log) Seal() error { return errors.ErrUnsupported }
+// sync makes all frames durable.
+func (l *Log) sync() error {
+	if l.pos == l.durable {
+		return nil
+	}
+	l.stats.Syncs++
+	if err := l.file.Sync(); err != nil {
+		return fmt.Errorf("wal: the disk failed to sync, what it holds is unknown: %w", err)
+	}
+	l.durable = l.pos
+	return nil
+}
 
-// Close gives the log back.
-func (l *Log) Close() error { return errors.ErrUnsupported }
+// Mark records, durably, that a snapshot at index, whose entry has term, is
+// durable. When the log ends before index, or has an entry of another term
+// there, the snapshot came from elsewhere: all entries are dropped and the next
+// one is index+1. A mark never goes back. A hard state that belongs to the
+// snapshot can be logged in the same frame with Batch.Mark.
+func (l *Log) Mark(index, term uint64) error {
+	return l.Append(Batch{Mark: Mark{Index: index, Term: term}, Sync: true})
+}
 
-// Stats counts.
-func (l *Log) Stats() Stats { return Stats{} }
+// Release removes the segments that hold only entries at or below index, or at
+// or below the mark if that is less. The active segment stays. An error is
+// final, as in Append.
+func (l *Log) Release(index uint64) error {
+	if l.err == nil {
+		l.err = l.release(min(index, l.base.Index))
+	}
+	return l.err
+}
+
+func (l *Log) release(index uint64) error {
+	for len(l.segments) > 1 && l.segments[0].max <= index {
+		// A mark or an entry that allows the removal may not be durable yet.
+		if err := l.sync(); err != nil {
+			return err
+		}
+		// One after the other, so that a crash leaves no gap.
+		path := filepath.Join(l.dir, segmentName(l.segments[0].number))
+		if err := l.fs.Remove(path); err != nil {
+			return fmt.Errorf("wal: release: %w", err)
+		}
+		if err := l.fs.SyncDir(l.dir); err != nil {
+			return fmt.Errorf("wal: release %s: %w", path, err)
+		}
+		if held := l.segments[0].max; held > 0 {
+			l.span.release(held + 1)
+		}
+		l.segments = append(l.segments[:0], l.segments[1:]...)
+	}
+	return nil
+}
+
+// Seal makes everything durable and then says so in the log, so that damage of
+// the last batch too is told from a torn write; call it when nothing was
+// appended for a moment. It writes at most 544 bytes, in two frames: the second
+// lies in a sector that holds nothing else of the log, so that no lost sector
+// takes both the last batch and the proof that it was there. Without anything
+// appended since the last Seal it does nothing, save try again to prepare the
+// next segment when the disk was full. An error is final, as in Append.
+func (l *Log) Seal() error {
+	if l.err == nil {
+		l.err = l.seal()
+	}
+	return l.err
+}
+
+func (l *Log) seal() error {
+	if l.noSpace {
+		l.retryAt = 0
+		if err := l.prepareAhead(); err != nil {
+			return err
+		}
+	}
+	if l.sealed {
+		return nil
+	}
+	if err := l.sync(); err != nil {
+		return err
+	}
+	if l.pos+disk.SectorBytes+headerBytes+tailRoom > l.segments[len(l.segments)-1].size {
+		return l.rotate(0) // the head of a new segment says it as well
+	}
+	if used := l.pos % disk.SectorBytes; used > 0 {
+		fill := max(0, disk.SectorBytes-int(used)-headerBytes)
+		if err := l.write(make([]byte, headerBytes+fill), fill); err != nil {
+			return err
+		}
+	}
+	if err := l.write(make([]byte, headerBytes), 0); err != nil {
+		return err
+	}
+	if err := l.sync(); err != nil {
+		return err
+	}
+	l.sealed = true
+	return l.prepareAhead()
+}
+
+// Stats counts what the log did and holds.
+func (l *Log) Stats() Stats {
+	s := l.stats
+	s.First, s.Last, s.Base = l.first, l.last, l.base.Index
+	s.Segments = len(l.segments)
+	s.Bytes, s.Used, s.NoSpace = l.next.size, l.pos, l.noSpace
+	for i := range l.segments {
+		s.Bytes += l.segments[i].size
+	}
+	return s
+}
+
+// Close makes the log durable, unless an error came before, and gives it back.
+// The methods return ErrClosed from then on.
+func (l *Log) Close() error {
+	if errors.Is(l.err, ErrClosed) {
+		return ErrClosed
+	}
+	var err error
+	if l.err == nil {
+		err = l.sync()
+	}
+	l.err = ErrClosed
+	return errors.Join(err, l.abandon())
+}
+
+// abandon closes what is open.
+func (l *Log) abandon() error {
+	var errs []error
+	if l.next.file != nil {
+		errs = append(errs, l.next.file.Close())
+	}
+	if l.file != nil {
+		errs = append(errs, l.file.Close())
+	}
+	if l.lock != nil {
+		errs = append(errs, l.lock.Close())
+	}
+	return errors.Join(errs...)
+}
