@@ -151,7 +151,7 @@ func (c *Client) EndSession(ctx context.Context, id SessionID, reason string) er
 
 // Status tells of the cell and its nodes, as the node that is asked sees them.
 func (c *Client) Status(ctx context.Context) (Status, error) {
-	resp, err := c.call(ctx, "status", "", &api.Request{Op: &api.Request_Status{Status: &api.StatusRequest{Cell: c.cfg.Cell}}}, anytime)
+	resp, err := c.call(ctx, "status", "", &api.Request{Op: &api.Request_Status{Status: &api.StatusRequest{Cell: c.cfg.Cell}}}, repeatable)
 	if err != nil {
 		return Status{}, err
 	}

@@ -113,11 +113,7 @@ type RangeResult struct {
 func (c *Client) Range(ctx context.Context, keys KeyRange, opts ...RangeOption) (RangeResult, error) {
 	req := rangeRequest(keys, opts)
 	req.Cell = c.cfg.Cell
-	kind := repeatable
-	if req.Serializable {
-		kind = anytime
-	}
-	resp, err := c.call(ctx, "range", keys.Key, &api.Request{Op: &api.Request_Range{Range: req}}, kind)
+	resp, err := c.call(ctx, "range", keys.Key, &api.Request{Op: &api.Request_Range{Range: req}}, repeatable)
 	if err != nil {
 		return RangeResult{}, err
 	}

@@ -1,0 +1,421 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/conch-lock/conch/api"
+)
+
+const (
+	// stagger is how long an attempt to connect may take before the next
+	// endpoint is tried beside it.
+	stagger = 250 * time.Millisecond
+	// The client moves to the leader after a settling time, not more often
+	// than once a dwell time, and not again for a while to an endpoint that
+	// did not answer: an election in progress must not make it flap.
+	moveSettle = 500 * time.Millisecond
+	moveDwell  = 5 * time.Second
+	moveBan    = 30 * time.Second
+	// calmTimeout is how long a move waits for requests that cannot be
+	// repeated to be answered on the old connection.
+	calmTimeout = time.Second
+)
+
+// manage keeps the client connected until it is closed. It owns the links.
+func (c *Client) manage(l *link) {
+	defer c.wg.Done()
+	var old *link // that the client has just moved away from
+	for {
+		if l == nil {
+			if l = c.connect(c.ctx); l == nil {
+				return
+			}
+		}
+		c.adopt(l)
+		if old != nil {
+			old.shut()
+			old = nil
+		}
+		next := c.attend(l)
+		if next != nil {
+			old = l
+		} else {
+			c.drop(l)
+			l.shut()
+			c.avoid = l.endpoint
+		}
+		if l = next; l == nil && c.ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// attend watches over a link until it fails (nil), or until the client is
+// connected to the leader instead (the new link, which the caller adopts).
+func (c *Client) attend(l *link) *link {
+	timer := time.NewTimer(c.settle())
+	defer timer.Stop()
+	for {
+		select {
+		case <-c.ctx.Done():
+			return nil
+		case <-l.ctx.Done():
+			return nil
+		case <-c.hinted:
+			timer.Reset(c.settle())
+			continue
+		case <-timer.C:
+		}
+		target := c.moveTarget(l)
+		if target == "" {
+			continue // until the next hint
+		}
+		next := c.openLeader(l, target)
+		if next != nil && c.calm(l) {
+			c.moved = c.cfg.Now()
+			c.log.Debug().Str("from", l.endpoint).Str("to", target).Msg("moving to the leader")
+			return next
+		}
+		if next != nil {
+			next.shut()
+		} else {
+			c.banned[target] = c.cfg.Now() + moveBan
+		}
+		timer.Reset(moveDwell)
+	}
+}
+
+// settle is the pause before a move, with jitter so that not all clients of a
+// cell arrive at a new leader in the same moment.
+func (c *Client) settle() time.Duration {
+	d := moveSettle + rand.N(moveSettle)
+	if c.moved != 0 {
+		d = max(d, c.moved+moveDwell-c.cfg.Now())
+	}
+	return d
+}
+
+// moveTarget is the leader's endpoint when the client should go there.
+func (c *Client) moveTarget(l *link) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := l.leader
+	if c.cfg.IgnoreLeader || h.GetEndpoint() == "" || h.GetEndpoint() == l.endpoint || h.GetNode() != "" && h.GetNode() == l.node {
+		return ""
+	}
+	if c.banned[h.GetEndpoint()] > c.cfg.Now() {
+		return ""
+	}
+	return h.GetEndpoint()
+}
+
+// openLeader connects to the leader while the old link goes on; nil: it did
+// not work, or the old link failed meanwhile.
+func (c *Client) openLeader(l *link, target string) *link {
+	ctx, cancel := context.WithTimeout(c.ctx, c.cfg.DialTimeout)
+	defer cancel()
+	defer context.AfterFunc(l.ctx, cancel)()
+	next, err := c.open(ctx, target)
+	if err != nil {
+		c.log.Debug().Str("endpoint", target).Err(err).Msg("the leader cannot be reached from here")
+		return nil
+	}
+	return next
+}
+
+// calm holds back requests that cannot be repeated and waits until none is
+// under way. When that takes too long it lets them go on and reports false.
+func (c *Client) calm(l *link) bool {
+	timer := time.NewTimer(calmTimeout)
+	defer timer.Stop()
+	c.mu.Lock()
+	l.holdOnce = true
+	if l.onceInFlight == 0 {
+		c.mu.Unlock()
+		return true
+	}
+	l.calm = make(chan struct{})
+	calm := l.calm
+	c.mu.Unlock()
+	select {
+	case <-calm:
+		return true
+	case <-timer.C:
+	case <-l.ctx.Done():
+	case <-c.ctx.Done():
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l.holdOnce, l.calm = false, nil
+	l.nudge()
+	return false
+}
+
+// connect tries the endpoints, round after round, until one answers or ctx
+// ends (nil).
+func (c *Client) connect(ctx context.Context) *link {
+	pause := newBackoff(50*time.Millisecond, 2*time.Second)
+	for {
+		if l := c.round(ctx); l != nil {
+			return l
+		}
+		timer := time.NewTimer(pause.NextBackOff())
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		}
+	}
+}
+
+// round tries every endpoint once, each a little after the one before it, and
+// returns the first that answers.
+func (c *Client) round(parent context.Context) *link {
+	ctx, cancel := context.WithTimeout(parent, c.cfg.DialTimeout)
+	defer cancel()
+	var (
+		mu     sync.Mutex
+		winner *link
+	)
+	results := make(chan bool)
+	quit := make(chan struct{})
+	defer close(quit)
+	try := func(endpoint string) {
+		defer c.wg.Done()
+		l, err := c.open(ctx, endpoint)
+		if err != nil {
+			c.failed(ctx, endpoint, err)
+		}
+		if l != nil {
+			mu.Lock()
+			won := winner == nil
+			if won {
+				winner = l
+			}
+			mu.Unlock()
+			if !won {
+				l.shut()
+				l = nil
+			}
+		}
+		select {
+		case results <- l != nil:
+		case <-quit:
+		}
+	}
+	order := c.order()
+	next, running := 0, 0
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for next < len(order) || running > 0 {
+		select {
+		case ok := <-results:
+			running--
+			if ok {
+				mu.Lock()
+				defer mu.Unlock()
+				return winner
+			}
+			timer.Reset(0)
+		case <-timer.C:
+			if next < len(order) && ctx.Err() == nil {
+				c.wg.Add(1)
+				go try(order[next])
+				next++
+				running++
+				timer.Reset(stagger)
+			}
+		case <-ctx.Done():
+			// The attempts end with it; wait for them, so that each one's
+			// reason is known.
+			next = len(order)
+			for ; running > 0; running-- {
+				if <-results {
+					mu.Lock()
+					defer mu.Unlock()
+					return winner
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// order is the endpoints in the order in which to try them: the leader if it
+// is known, the others in turn, and the one that failed last.
+func (c *Client) order() []string {
+	var out []string
+	add := func(e string) {
+		if e == "" || e == c.avoid {
+			return
+		}
+		for _, o := range out {
+			if o == e {
+				return
+			}
+		}
+		out = append(out, e)
+	}
+	c.mu.Lock()
+	leader := c.leader
+	c.mu.Unlock()
+	if !c.cfg.IgnoreLeader {
+		add(leader)
+	}
+	start := 0
+	for i, e := range c.cfg.Endpoints {
+		if e == c.avoid {
+			start = i + 1
+		}
+	}
+	for i := range c.cfg.Endpoints {
+		add(c.cfg.Endpoints[(start+i)%len(c.cfg.Endpoints)])
+	}
+	if c.avoid != "" {
+		out = append(out, c.avoid)
+	}
+	return out
+}
+
+// failed keeps the reason of a failed attempt for whoever asks.
+func (c *Client) failed(ctx context.Context, endpoint string, err error) {
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return // another one won, or the client is closed
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ctx.Err() != nil {
+		if c.failures[endpoint] != nil {
+			return // cut short: an earlier attempt knows better
+		}
+		err = fmt.Errorf("no answer in time: %w", err)
+	}
+	c.failures[endpoint] = err
+	c.log.Debug().Str("endpoint", endpoint).Err(err).Msg("cannot connect")
+}
+
+// unreachable is the error that says why no endpoint could be reached. Needs mu.
+func (c *Client) unreachable(cause error) *UnreachableError {
+	out := &UnreachableError{cause: cause}
+	for _, e := range c.cfg.Endpoints {
+		if err := c.failures[e]; err != nil {
+			out.Attempts = append(out.Attempts, Attempt{Endpoint: e, Err: err})
+		}
+	}
+	return out
+}
+
+// hasOthers reports whether there is another endpoint than the link's to try.
+func (c *Client) hasOthers(l *link) bool {
+	for _, e := range c.cfg.Endpoints {
+		if e != l.endpoint {
+			return true
+		}
+	}
+	return false
+}
+
+// adopt makes a link the client's: sessions are attached and kept alive,
+// unanswered requests sent again in their order, and watches resumed.
+func (c *Client) adopt(l *link) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if old := c.link; old != nil {
+		c.detach(old, ErrClosed)
+	}
+	now := c.cfg.Now()
+	c.link = l
+	l.adopted, l.heard = now, now
+	delete(c.failures, l.endpoint)
+	c.hint(l, l.leader)
+	c.log.Debug().Str("endpoint", l.endpoint).Str("node", l.node).Msg("connected")
+
+	// 1. Attachments go first, so that what the cell still holds for a
+	// session is known before its requests are repeated. In the order of ids.
+	for _, s := range c.sessionsInOrder() {
+		s.attach(l, now)
+	}
+	// 2. Everything unanswered, unchanged, in its first order.
+	for _, ca := range c.callsInOrder() {
+		if !ca.delayed && ca.kind != ofLink {
+			l.push(outgoing{req: ca.req, call: ca})
+		}
+	}
+	for _, s := range c.sessionsInOrder() {
+		s.resendClaims(l)
+	}
+	// 3. Watches.
+	for w := range c.watches {
+		c.place(w)
+	}
+	l.start()
+	l.nudge()
+	c.wakeBy(now)
+}
+
+// drop forgets a failed link.
+func (c *Client) drop(l *link) {
+	l.fail(ErrClosed)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	err := context.Cause(l.ctx)
+	c.detach(l, err)
+	c.failures[l.endpoint] = err
+	if c.ctx.Err() == nil {
+		c.log.Debug().Str("endpoint", l.endpoint).Err(err).Msg("connection lost")
+	}
+	now := c.cfg.Now()
+	for _, s := range c.sessionsInOrder() {
+		s.judge(now)
+	}
+}
+
+// detach settles what was under way on a link that is over. Needs mu.
+func (c *Client) detach(l *link, err error) {
+	if c.link == l {
+		c.link = nil
+	}
+	for _, ca := range c.callsInOrder() {
+		if ca.link != l {
+			if ca.kind == ofLink {
+				c.remove(ca)
+			}
+			continue
+		}
+		switch ca.kind {
+		case repeatable:
+			c.unsend(ca)
+		case ofLink:
+			c.remove(ca)
+		case once:
+			c.complete(ca, nil, &Error{Op: ca.op, Name: ca.name, Code: CodeUnknownOutcome,
+				cause: fmt.Errorf("the connection to %s broke before the answer: %w", l.endpoint, err)})
+		}
+	}
+	for w := range c.watches {
+		w.id = 0
+	}
+	clear(c.placed)
+	l.queue, l.beats = nil, nil
+}
+
+// hint takes in where the leader is. Needs mu.
+func (c *Client) hint(l *link, h *api.LeaderHint) {
+	if h == nil {
+		return
+	}
+	l.leader = h
+	if h.GetEndpoint() != "" {
+		c.leader = h.GetEndpoint()
+	}
+	select {
+	case c.hinted <- struct{}{}:
+	default:
+	}
+}

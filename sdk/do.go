@@ -1,0 +1,84 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// unlockTimeout bounds how long Do waits for its release to be acknowledged.
+const unlockTimeout = 5 * time.Second
+
+// sharedSession is the session that all calls of Do have in common.
+type sharedSession struct {
+	session *Session      // nil: none, or being opened
+	opening chan struct{} // closed when the opening is over; nil: nobody opens
+}
+
+// Do takes the lock, runs fn and releases the lock again. The context that fn
+// gets ends with ctx, and when the lock is lost, with the reason as its cause;
+// fn should then stop at once and must not write any more.
+//
+// Do returns the error of not getting the lock, or that of fn. When the lock
+// was lost while fn ran, the reason is in the error as well, also when fn
+// returned nil: fn may then have run beside somebody else, unless the resource
+// checked the token.
+//
+// All calls of Do share one session with Config.SessionTTL, which is opened
+// by the first and again after it was lost.
+func (c *Client) Do(ctx context.Context, name string, fn func(ctx context.Context, token Token) error, opts ...LockOption) error {
+	s, err := c.sharedSession(ctx)
+	if err != nil {
+		return err
+	}
+	lock, err := s.Lock(ctx, name, opts...)
+	if err != nil {
+		return err
+	}
+	// Deferred, so that a panic of fn releases the lock on its way.
+	defer func() {
+		unlockCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unlockTimeout)
+		defer cancel()
+		if err := lock.Unlock(unlockCtx); err != nil {
+			c.log.Warn().Str("lock", name).Err(err).Msg("the release was not acknowledged")
+		}
+	}()
+	fnCtx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(lock.Context(), func() { cancel(context.Cause(lock.Context())) })()
+
+	err = fn(fnCtx, lock.Token())
+	if lost := lock.Err(); lost != nil && !errors.Is(err, lost) {
+		return errors.Join(lost, err)
+	}
+	return err
+}
+
+// sharedSession returns the session of Do, and opens it when there is none.
+func (c *Client) sharedSession(ctx context.Context) (*Session, error) {
+	for {
+		c.mu.Lock()
+		if s := c.shared.session; s != nil && s.check() == nil {
+			c.mu.Unlock()
+			return s, nil
+		}
+		opening := c.shared.opening
+		if opening == nil {
+			opening = make(chan struct{})
+			c.shared = sharedSession{opening: opening}
+			c.mu.Unlock()
+			s, err := c.NewSession(ctx, WithTTL(c.cfg.SessionTTL))
+			c.mu.Lock()
+			c.shared = sharedSession{session: s}
+			c.mu.Unlock()
+			close(opening)
+			return s, err
+		}
+		c.mu.Unlock()
+		select {
+		case <-opening:
+		case <-ctx.Done():
+			return nil, &waitError{op: "open session", ctx: causeOf(ctx), reason: c.trouble()}
+		}
+	}
+}

@@ -1,0 +1,173 @@
+package sdk
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/conch-lock/conch/api"
+)
+
+// check says why the session cannot be relied upon, looking at the clock.
+// Needs mu.
+func (s *Session) check() error {
+	s.judge(s.c.cfg.Now())
+	return s.err
+}
+
+// judge brings the state up to the time. Needs mu.
+func (s *Session) judge(now time.Duration) {
+	if s.err != nil || !s.proven {
+		return
+	}
+	quiet := now - s.acked
+	switch {
+	case quiet >= s.safe:
+		s.lose(&Error{Op: "session", Name: s.id.String(), Code: CodeSessionOver, cause: ErrSessionExpired,
+			Message: fmt.Sprintf("the last acknowledged keep-alive was sent %v ago, and its safe time is %v", quiet.Round(time.Millisecond), s.safe)})
+		// The cell may still wait for it, say after an outage in which its
+		// time stood still. Nobody believes in it any more, so let it go.
+		s.tellClosed()
+	case s.c.link == nil || quiet > s.safe/2:
+		s.become(Jeopardy)
+	default:
+		s.become(Healthy)
+	}
+}
+
+// tend judges the session, sends a keep-alive that is due and returns when to
+// look again. Needs mu.
+func (s *Session) tend(now time.Duration) time.Duration {
+	s.judge(now)
+	if s.err != nil {
+		return never
+	}
+	l := s.c.link
+	if l == nil {
+		return s.acked + s.safe
+	}
+	if now >= s.nextAt && !s.beating {
+		s.queueBeat(l)
+	}
+	next := s.acked + s.safe
+	if half := s.acked + s.safe/2 + 1; now < half {
+		next = half
+	}
+	if !s.beating {
+		next = min(next, s.nextAt)
+	}
+	// Connected, and yet nothing is acknowledged: the node may be cut off from
+	// the others. Try another one while there is time.
+	if since := max(s.acked, l.adopted); s.state == Jeopardy && s.c.hasOthers(l) {
+		if try := since + max(s.ttl/4, leastSwitch); now >= try {
+			l.fail(fmt.Errorf("no keep-alive was acknowledged there for %v", (now - since).Round(time.Millisecond)))
+		} else {
+			next = min(next, try)
+		}
+	}
+	return next
+}
+
+// queueBeat has the next frame carry a keep-alive. Needs mu.
+func (s *Session) queueBeat(l *link) {
+	s.beating = true
+	l.beats = append(l.beats, s)
+	l.nudge()
+}
+
+// hurry sends a keep-alive now if one is unacknowledged. Needs mu.
+func (s *Session) hurry(now time.Duration) {
+	if len(s.beats) > 0 && s.nextAt > now {
+		s.nextAt = now
+		s.c.wakeBy(now)
+	}
+}
+
+// beat numbers a keep-alive that is being sent now. Needs mu.
+func (s *Session) beat(now time.Duration) *api.KeepAlive {
+	s.beating = false
+	s.number++
+	if len(s.beats) == maxBeats {
+		s.beats = append(s.beats[:0], s.beats[1:]...)
+	}
+	s.beats = append(s.beats, beat{s.number, now})
+	interval := s.ttl / beatsPerTTL
+	s.nextAt = now + interval/2
+	s.c.wakeBy(s.nextAt)
+	return &api.KeepAlive{Session: uint64(s.id), Number: s.number}
+}
+
+// alive takes in that the cell has heard a keep-alive: the safe time counts
+// from when that one was sent. Needs mu.
+func (s *Session) alive(number uint64, now time.Duration) {
+	if s.proven {
+		s.judge(now) // too late is too late
+	}
+	if s.err != nil {
+		return
+	}
+	known := 0
+	for known < len(s.beats) && s.beats[known].number <= number {
+		known++
+	}
+	if known == 0 {
+		return // acknowledged before, or forgotten
+	}
+	heard := s.beats[known-1].sent
+	s.beats = append(s.beats[:0], s.beats[known:]...)
+	s.acked = max(s.acked, heard)
+	if !s.proven && now-s.acked < s.safe {
+		s.proven = true
+		close(s.proof)
+	}
+	if len(s.beats) == 0 {
+		s.nextAt = heard + s.ttl/beatsPerTTL
+	}
+	s.judge(now)
+}
+
+// attach binds the session to a new link: the cell lists the claims that it
+// holds for it, and a keep-alive follows at once. Needs mu.
+func (s *Session) attach(l *link, now time.Duration) {
+	s.beating = false
+	s.queueBeat(l)
+	ca := &call{
+		op: "attach session", name: s.id.String(), kind: ofLink, session: s,
+		req: &api.Request{Op: &api.Request_AttachSession{AttachSession: &api.AttachSessionRequest{Cell: s.c.cfg.Cell, Session: uint64(s.id)}}},
+	}
+	ca.finish = func(resp *api.Response, err error) {
+		if err == nil {
+			s.attached(resp.GetAttachSession())
+		}
+	}
+	s.c.enqueue(ca)
+	s.judge(now)
+}
+
+// attached compares the claims that the cell has for the session with the
+// locks that it is believed to hold. What was granted by then and is not
+// listed has ended while nobody listened. Needs mu.
+func (s *Session) attached(r *api.AttachSessionResponse) {
+	s.heldAt = r.GetRevision()
+	s.listed = make(map[uint64]bool, len(r.GetClaims()))
+	for _, cl := range r.GetClaims() {
+		s.listed[cl.GetSequence()] = true
+	}
+	for _, seq := range s.claimsInOrder() {
+		cl := s.claims[seq]
+		if cl.lock != nil && s.endedUnheard(seq, cl.lock.revision) {
+			cl.lock.end(&Error{Op: "lock", Name: cl.name, Code: CodeClaimBroken, Definite: true,
+				Message: "it was broken while the client was not connected"})
+		}
+	}
+	for _, claimed := range r.GetClaims() {
+		if cl := s.claims[claimed.GetSequence()]; cl != nil && claimed.GetState() == api.ClaimState_CLAIM_GRANTED {
+			cl.granted(claimed)
+		}
+	}
+}
+
+// endedUnheard reports whether a grant of that revision was gone when the
+// cell last listed the session's claims. Needs mu.
+func (s *Session) endedUnheard(seq, revision uint64) bool {
+	return s.heldAt != 0 && revision <= s.heldAt && !s.listed[seq]
+}

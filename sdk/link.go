@@ -1,0 +1,360 @@
+package sdk
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"storj.io/drpc"
+	"storj.io/drpc/drpcconn"
+	"storj.io/drpc/drpcmanager"
+	"storj.io/drpc/drpcmigrate"
+	"storj.io/drpc/drpcstream"
+	"storj.io/drpc/drpcwire"
+
+	"github.com/conch-lock/conch/api"
+)
+
+const (
+	// Bounds of one message, of which the server takes at most 4 MiB.
+	frameRequests = 1024
+	frameBytes    = 1 << 20
+
+	maxMessage = 4 << 20
+	// writeTimeout ends a connection whose peer does not read.
+	writeTimeout = 10 * time.Second
+	// version is told to the server in Hello.
+	version = "conch-go/1"
+)
+
+// link is one connection with its stream: a goroutine that writes what is
+// queued, a goroutine that reads, and nothing that survives it.
+type link struct {
+	c        *Client
+	endpoint string
+	node     string // name of the node that serves it
+	conn     *drpcconn.Conn
+	stream   api.DRPCConch_StreamClient
+	flush    func() error
+	ctx      context.Context         // ends when the link failed; its cause says why
+	fail     context.CancelCauseFunc // ends the link for a reason; never blocks
+	wake     chan struct{}           // has one element when there may be something to write
+	wg       sync.WaitGroup
+
+	// Guarded by Client.mu.
+	leader       *api.LeaderHint
+	queue        []outgoing
+	beats        []*Session    // to be kept alive by the next frame
+	inFlight     int           // calls sent and unanswered
+	onceInFlight int           // those of them that cannot be repeated
+	calm         chan struct{} // closed when the last of those is answered; nil: nobody asked
+	holdOnce     bool          // send none of those: the client is about to move
+	adopted      time.Duration // when it became the client's
+	heard        time.Duration // when something last came in
+	waiting      time.Duration // since when something is in flight
+	pinged       time.Duration // when a ping went out that is unanswered; 0: none
+	refusedSince time.Duration // since when it only says that there is no leader; 0: it does not
+}
+
+// outgoing is a request in the queue of a link; call is nil for requests
+// without an answer of their own.
+type outgoing struct {
+	req  *api.Request
+	call *call
+}
+
+// open connects to an endpoint and says hello; it gives up when ctx ends.
+func (c *Client) open(ctx context.Context, endpoint string) (*link, error) {
+	raw, err := c.cfg.Dial(ctx, endpoint)
+	if err != nil {
+		return nil, err
+	}
+	// What follows blocks on the connection, so that closing it ends it.
+	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
+	l, err := c.greet(ctx, endpoint, raw)
+	if !stop() && err == nil {
+		_ = l.conn.Close()
+		err = errors.New("given up")
+	}
+	if err != nil {
+		_ = raw.Close()
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("no answer to the greeting: %w", causeOf(ctx))
+		}
+		if errors.Is(err, io.EOF) {
+			err = fmt.Errorf("closed during the greeting, perhaps not a Conch client port, or TLS on one side alone: %w", err)
+		}
+		return nil, err
+	}
+	return l, nil
+}
+
+func (c *Client) greet(ctx context.Context, endpoint string, raw net.Conn) (*link, error) {
+	if c.cfg.TLS != nil {
+		conf := c.cfg.TLS
+		if conf.ServerName == "" {
+			conf = conf.Clone()
+			conf.ServerName, _, _ = net.SplitHostPort(endpoint)
+		}
+		tc := tls.Client(raw, conf)
+		if err := tc.HandshakeContext(ctx); err != nil {
+			return nil, fmt.Errorf("TLS handshake: %w", err)
+		}
+		raw = tc
+	}
+	conn := drpcconn.NewWithOptions(drpcmigrate.NewHeaderConn(timedConn{raw}, drpcmigrate.DRPCHeader), drpcconn.Options{
+		Manager: drpcmanager.Options{
+			WriterBufferSize: 64 << 10,
+			Reader:           drpcwire.ReaderOptions{MaximumBufferSize: maxMessage},
+			Stream:           drpcstream.Options{ManualFlush: true, MaximumBufferSize: 256 << 10},
+			SoftCancel:       true,
+		},
+	})
+	l, err := c.hello(endpoint, conn)
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (c *Client) hello(endpoint string, conn *drpcconn.Conn) (*link, error) {
+	stream, err := api.NewDRPCConchClient(conn).Stream(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	l := &link{
+		c: c, endpoint: endpoint, conn: conn, stream: stream, flush: flusher(stream),
+		wake: make(chan struct{}, 1),
+	}
+	l.ctx, l.fail = context.WithCancelCause(context.Background())
+	name := version
+	if c.cfg.Name != "" {
+		name += " " + c.cfg.Name
+	}
+	hello := &api.Request{Id: 1, Op: &api.Request_Hello{Hello: &api.Hello{Cell: c.cfg.Cell, Client: name}}}
+	if err := stream.Send(&api.ClientFrames{Requests: []*api.Request{hello}}); err != nil {
+		return nil, err
+	}
+	if err := l.flush(); err != nil {
+		return nil, err
+	}
+	frames, err := stream.Recv()
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range frames.GetResponses() {
+		switch {
+		case r.GetError() != nil:
+			return nil, fromWire("hello", "", r.GetError())
+		case r.GetHello() != nil:
+			l.node, l.leader = r.GetHello().GetNode(), r.GetHello().GetLeader()
+		case r.GetLeader() != nil:
+			l.leader = r.GetLeader()
+		}
+	}
+	if frames.GetResponses() == nil || frames.GetResponses()[0].GetHello() == nil {
+		return nil, errors.New("the first answer is not a hello")
+	}
+	return l, nil
+}
+
+// flusher finds the flush of a stream, which is not in its interface.
+func flusher(stream api.DRPCConch_StreamClient) func() error {
+	var s drpc.Stream = stream
+	if g, ok := s.(interface{ GetStream() drpc.Stream }); ok {
+		s = g.GetStream()
+	}
+	if f, ok := s.(interface{ RawFlush() error }); ok {
+		return f.RawFlush
+	}
+	return func() error { return nil }
+}
+
+// timedConn bounds every write, so that a peer that does not read cannot
+// block the writer for ever.
+type timedConn struct{ net.Conn }
+
+func (t timedConn) Write(p []byte) (int, error) {
+	if err := t.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return 0, err
+	}
+	return t.Conn.Write(p)
+}
+
+// start runs the reader and the writer.
+func (l *link) start() {
+	l.wg.Add(2)
+	go l.write()
+	go l.read()
+}
+
+// shut closes the connection and waits for its goroutines. Not with mu held.
+func (l *link) shut() {
+	l.fail(ErrClosed)
+	_ = l.conn.Close()
+	l.wg.Wait()
+}
+
+// push queues a request. Needs mu.
+func (l *link) push(o outgoing) {
+	if len(l.queue) > 4*frameRequests && len(l.queue) > 2*len(l.c.calls) {
+		l.compact()
+	}
+	l.queue = append(l.queue, o)
+	l.nudge()
+}
+
+// compact drops requests that nobody waits for any more, which would pile up
+// while the peer does not read. Needs mu.
+func (l *link) compact() {
+	kept := l.queue[:0]
+	for _, o := range l.queue {
+		if o.call == nil || !o.call.over {
+			kept = append(kept, o)
+		}
+	}
+	clear(l.queue[len(kept):])
+	l.queue = kept
+}
+
+// nudge wakes the writer.
+func (l *link) nudge() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (l *link) write() {
+	defer l.wg.Done()
+	for {
+		frame := l.next()
+		if frame == nil {
+			select {
+			case <-l.wake:
+				continue
+			case <-l.ctx.Done():
+				return
+			}
+		}
+		err := l.stream.Send(frame)
+		if err == nil {
+			err = l.flush()
+		}
+		if err != nil {
+			l.fail(fmt.Errorf("write: %w", err))
+			return
+		}
+	}
+}
+
+// next collects what is queued into one message: keep-alives first, nil when
+// there is nothing.
+func (l *link) next() *api.ClientFrames {
+	l.c.mu.Lock()
+	defer l.c.mu.Unlock()
+	if l.c.link != l {
+		return nil
+	}
+	now := l.c.cfg.Now()
+	frame := &api.ClientFrames{}
+	size := 0
+	for len(l.beats) > 0 && len(frame.Requests) < frameRequests && size < frameBytes {
+		n := min(len(l.beats), 1024)
+		req := &api.KeepAliveRequest{Cell: l.c.cfg.Cell, Sessions: make([]*api.KeepAlive, 0, n)}
+		for _, s := range l.beats[:n] {
+			if s.err == nil {
+				req.Sessions = append(req.Sessions, s.beat(now))
+			}
+		}
+		clear(l.beats[:n])
+		l.beats = l.beats[n:]
+		if len(req.Sessions) > 0 {
+			frame.Requests = append(frame.Requests, &api.Request{Op: &api.Request_KeepAlive{KeepAlive: req}})
+			size += 24 * n
+		}
+	}
+	taken := 0
+	var held []outgoing
+	for _, o := range l.queue {
+		if len(frame.Requests) == frameRequests {
+			break
+		}
+		if o.call != nil && (o.call.over || o.call.link == l) {
+			taken++
+			continue
+		}
+		if l.holdOnce && o.call != nil && o.call.kind == once {
+			held = append(held, o)
+			taken++
+			continue
+		}
+		n := o.req.SizeVT() + 8
+		if size+n > frameBytes && len(frame.Requests) > 0 {
+			break
+		}
+		size += n
+		taken++
+		frame.Requests = append(frame.Requests, o.req)
+		if o.call != nil {
+			l.sent(o.call, now)
+		}
+	}
+	clear(l.queue[:taken])
+	switch l.queue = l.queue[taken:]; {
+	case len(held) > 0:
+		l.queue = append(held, l.queue...)
+	case len(l.queue) == 0:
+		l.queue = nil
+	}
+	if len(frame.Requests) == 0 {
+		return nil
+	}
+	return frame
+}
+
+// sent books a call on the link. Needs mu.
+func (l *link) sent(ca *call, now time.Duration) {
+	ca.link = l
+	if !ca.sent {
+		ca.sent, ca.firstSent = true, now
+	}
+	if l.inFlight++; l.inFlight == 1 {
+		l.waiting = now
+		l.c.wakeBy(now + l.c.cfg.SilenceTimeout/3)
+	}
+	if ca.kind == once {
+		l.onceInFlight++
+	}
+}
+
+func (l *link) read() {
+	defer l.wg.Done()
+	for {
+		frames, err := l.stream.Recv()
+		if err != nil {
+			l.fail(fmt.Errorf("read: %w", err))
+			return
+		}
+		l.c.receive(l, frames)
+	}
+}
+
+// inTrouble notes that the node says that it cannot serve. When it has said
+// nothing else for the silence timeout, another one is tried. Needs mu.
+func (l *link) inTrouble(err error) {
+	now := l.c.cfg.Now()
+	if l.refusedSince == 0 {
+		l.refusedSince = now
+		return
+	}
+	if now-l.refusedSince >= l.c.cfg.SilenceTimeout && l.c.hasOthers(l) {
+		l.fail(fmt.Errorf("it has refused everything for %v: %w", now-l.refusedSince, err))
+	}
+}
