@@ -46,7 +46,7 @@ type call struct {
 	pause   *backoff.ExponentialBackOff
 	due     time.Duration // when to send it again, while in the heap of delayed calls
 	delayed bool
-	refusal error // the last passing refusal
+	refusal *Error // the last passing refusal
 	over    bool
 	// finish takes the answer, once, with Client.mu held: it must not block.
 	finish func(*api.Response, error)
@@ -249,13 +249,15 @@ func (d *delayedCalls) Pop() any {
 }
 
 // waitError says why a call that its context gave up had no answer. Needs mu.
-func (c *Client) waitError(ctx context.Context, ca *call) error {
+func (c *Client) waitError(ctx context.Context, ca *call) *waitError {
 	err := &waitError{op: ca.op, name: ca.name, ctx: causeOf(ctx), unknown: ca.kind == once && ca.link != nil}
 	if c.link == nil {
 		err.reason = c.unreachable(nil)
 		return err
 	}
-	err.reason = ca.refusal
+	if ca.refusal != nil {
+		err.reason = ca.refusal
+	}
 	if ca.link != nil {
 		err.note = "no answer from " + c.link.endpoint
 	}

@@ -103,7 +103,11 @@ func (cl *claim) answered(resp *api.Response, err error) {
 	case api.ClaimState_CLAIM_GRANTED:
 		cl.granted(r)
 	default:
+		// Queued. The answer has been taken in, so the cell may forget it: a
+		// claim that waits for long must not keep it from forgetting the
+		// replies of those after it. A repetition finds the claim itself.
 		cl.position = int(r.GetPosition())
+		cl.s.sequences.resolve(cl.seq)
 	}
 }
 
@@ -199,7 +203,7 @@ func (cl *claim) sessionOver(err error) {
 }
 
 // waitError says why the claim was not decided in time. Needs mu.
-func (cl *claim) waitError(ctx context.Context) error {
+func (cl *claim) waitError(ctx context.Context) *waitError {
 	if cl.call != nil {
 		return cl.s.c.waitError(ctx, cl.call)
 	}
@@ -293,7 +297,8 @@ func (s *Session) Txn(ctx context.Context, t Txn) (TxnResult, error) {
 		return txnResultOf(a.resp.GetTxn()), a.err
 	default:
 	}
-	err := &waitError{op: "txn", ctx: causeOf(ctx), reason: ca.refusal, unknown: ca.sent}
+	err := c.waitError(ctx, ca)
+	err.unknown = ca.sent
 	if !ca.sent {
 		c.remove(ca)
 		s.sequences.resolve(seq)

@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"container/heap"
 	"context"
 	"errors"
 	"fmt"
@@ -341,8 +342,14 @@ func (c *Client) adopt(l *link) {
 	for _, s := range c.sessionsInOrder() {
 		s.attach(l, now)
 	}
-	// 2. Everything unanswered, unchanged, in its first order.
+	// 2. Everything unanswered, unchanged, in its first order. A pause holds
+	// when the cell is overloaded, not when it was the other node that could
+	// not serve.
 	for _, ca := range c.callsInOrder() {
+		if ca.delayed && ca.refusal.Code != CodeOverloaded {
+			ca.due = now // the keeper sends it
+			heap.Init(&c.delayed)
+		}
 		if !ca.delayed && ca.kind != ofLink {
 			l.push(outgoing{req: ca.req, call: ca})
 		}

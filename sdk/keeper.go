@@ -79,7 +79,7 @@ func (c *Client) tend(now time.Duration) time.Duration {
 		switch {
 		case ca.over:
 		case ca.until <= now:
-			c.complete(ca, nil, &waitError{op: ca.op, name: ca.name, ctx: errGivenUp, reason: ca.refusal})
+			c.complete(ca, nil, &waitError{op: ca.op, name: ca.name, ctx: errGivenUp})
 		default:
 			next = min(next, ca.until)
 			kept = append(kept, ca)
@@ -106,6 +106,20 @@ func (c *Client) tend(now time.Duration) time.Duration {
 // listen tests a silent connection and gives it up when it stays silent. It
 // returns when to look again. Needs mu.
 func (l *link) listen(now time.Duration) time.Duration {
+	silence := l.c.cfg.SilenceTimeout
+	if l.refusedSince != 0 && l.c.hasOthers(l) {
+		deadline := l.refusedSince + silence
+		if now >= deadline {
+			l.fail(fmt.Errorf("it has refused everything for %v: %w", now-l.refusedSince, l.refusal))
+			return never
+		}
+		return min(deadline, l.probe(now))
+	}
+	return l.probe(now)
+}
+
+// probe is listen's test for silence. Needs mu.
+func (l *link) probe(now time.Duration) time.Duration {
 	silence := l.c.cfg.SilenceTimeout
 	if l.pinged != 0 {
 		if l.heard >= l.pinged {

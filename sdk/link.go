@@ -58,7 +58,8 @@ type link struct {
 	heard        time.Duration // when something last came in
 	waiting      time.Duration // since when something is in flight
 	pinged       time.Duration // when a ping went out that is unanswered; 0: none
-	refusedSince time.Duration // since when it only says that there is no leader; 0: it does not
+	refusedSince time.Duration // since when it only says that it cannot serve; 0: it does not
+	refusal      error         // in which words
 }
 
 // outgoing is a request in the queue of a link; call is nil for requests
@@ -347,14 +348,11 @@ func (l *link) read() {
 }
 
 // inTrouble notes that the node says that it cannot serve. When it has said
-// nothing else for the silence timeout, another one is tried. Needs mu.
+// nothing else for the silence timeout, the keeper tries another one. Needs mu.
 func (l *link) inTrouble(err error) {
-	now := l.c.cfg.Now()
+	l.refusal = err
 	if l.refusedSince == 0 {
-		l.refusedSince = now
-		return
-	}
-	if now-l.refusedSince >= l.c.cfg.SilenceTimeout && l.c.hasOthers(l) {
-		l.fail(fmt.Errorf("it has refused everything for %v: %w", now-l.refusedSince, err))
+		l.refusedSince = l.c.cfg.Now()
+		l.c.wakeBy(l.refusedSince + l.c.cfg.SilenceTimeout)
 	}
 }
