@@ -12,6 +12,7 @@ import (
 
 var (
 	errClosedHere = errors.New("connection closed by this node")
+	errReplaced   = errors.New("replaced by a newer connection from the same node")
 	errBudget     = errors.New("too many bytes before the handshake was complete")
 )
 
@@ -139,6 +140,6 @@ func (c *conn) why() error {
 // closedByPeer reports whether err says that the other side closed the
 // connection, rather than that nothing was heard from it.
 func closedByPeer(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+	return errors.Is(err, io.EOF) || errors.Is(err, errReplaced) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }

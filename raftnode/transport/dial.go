@@ -14,9 +14,9 @@ import (
 
 // outgoing is a connection to a peer whose handshake is done.
 type outgoing struct {
-	conn   *conn
-	man    *drpcmanager.Manager
-	stream *drpcstream.Stream
+	conn         *conn
+	man          *drpcmanager.Manager
+	*frameWriter // has the stream
 }
 
 func (o *outgoing) close() { _ = o.man.Close() }
@@ -82,9 +82,11 @@ func (p *peer) dial(ctx context.Context, address, rpc string) (_ *outgoing, err 
 			o.close()
 		}
 	}()
-	if o.stream, err = o.man.NewClientStream(ctx, rpc); err != nil {
+	stream, err := o.man.NewClientStream(ctx, rpc)
+	if err != nil {
 		return nil, o.blame(p, err)
 	}
+	o.frameWriter = newFrameWriter(stream, t.codec)
 	if err := o.stream.RawWrite(drpcwire.KindInvoke, []byte(rpc)); err != nil {
 		return nil, o.blame(p, err)
 	}
@@ -102,7 +104,7 @@ func (t *Transport) managerOptions() drpcmanager.Options {
 	return drpcmanager.Options{
 		WriterBufferSize:  writeBytes,
 		Reader:            drpcwire.ReaderOptions{MaximumBufferSize: t.cfg.MaxMessageBytes + 1024},
-		Stream:            drpcstream.Options{ManualFlush: true, MaximumBufferSize: 1 << 20},
+		Stream:            drpcstream.Options{MaximumBufferSize: keptBytes},
 		InactivityTimeout: t.cfg.HandshakeTimeout,
 	}
 }

@@ -74,7 +74,7 @@ func (t *Transport) introduce(s *drpcstream.Stream, to raftnode.NodeID) error {
 	f := frame{kind: kindHello, data: hello{
 		version: protocolVersion, cluster: t.self.Cluster, from: t.self.Node, to: to,
 	}.encode()}
-	if err := send(s, t.codec, &f); err != nil {
+	if err := newFrameWriter(s, t.codec).send(&f); err != nil {
 		return err
 	}
 	var reply frame
@@ -90,13 +90,5 @@ func (t *Transport) introduce(s *drpcstream.Stream, to raftnode.NodeID) error {
 // welcome is the other side of it.
 func (t *Transport) welcome(s *drpcstream.Stream) error {
 	f := frame{kind: kindWelcome, data: binary.BigEndian.AppendUint16([]byte(helloMagic), protocolVersion)}
-	return send(s, t.codec, &f)
-}
-
-// send writes one frame and flushes.
-func send(s *drpcstream.Stream, c codec, f *frame) error {
-	if err := s.MsgSend(f, c); err != nil {
-		return err
-	}
-	return s.RawFlush()
+	return newFrameWriter(s, t.codec).send(&f)
 }

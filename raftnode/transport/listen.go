@@ -73,17 +73,19 @@ func (t *Transport) serve(c *conn) {
 		t.mu.Unlock()
 	}()
 	in, err := t.shake(c)
-	t.mu.Lock()
-	t.handshakes--
-	t.mu.Unlock()
 	if in != nil {
 		defer func() { _ = in.man.Close() }()
 	}
 	if err != nil {
 		t.refused.Add(1)
 		if in != nil {
-			_ = in.stream.SendError(err)
+			in.refuse(err)
 		}
+	}
+	t.mu.Lock()
+	t.handshakes--
+	t.mu.Unlock()
+	if err != nil {
 		if pass, n := t.quiet.pass(); pass && t.ctx.Err() == nil {
 			t.log.Warn().Err(err).Stringer("remote", c.RemoteAddr()).Int("suppressed", n).Msg("connection refused")
 		}
@@ -107,6 +109,22 @@ type incoming struct {
 	man    *drpcmanager.Manager
 	stream *drpcstream.Stream
 	rpc    string
+
+	patience time.Duration // how long a refusal may take to be read
+}
+
+// refuse ends the stream with an error and waits, not for long, until the other
+// side has closed the connection. DRPC reads on and throws away: were there
+// something unread when the connection is closed, the kernel would reset it,
+// and the other side would see that instead of the error.
+func (in *incoming) refuse(err error) {
+	_ = in.stream.SendError(err)
+	timeout := time.NewTimer(in.patience)
+	defer timeout.Stop()
+	select {
+	case <-in.conn.failed:
+	case <-timeout.C:
+	}
 }
 
 // shake is this side of the handshake. With an error, incoming is not nil when
@@ -124,7 +142,7 @@ func (t *Transport) shake(c *conn) (*incoming, error) {
 			return nil, fmt.Errorf("transport: TLS: %w", err)
 		}
 	}
-	in := &incoming{conn: c, man: drpcmanager.NewWithOptions(c, t.managerOptions())}
+	in := &incoming{conn: c, man: drpcmanager.NewWithOptions(c, t.managerOptions()), patience: t.cfg.HandshakeTimeout}
 	var err error
 	if in.stream, in.rpc, err = in.man.NewServerStream(t.ctx); err != nil {
 		_ = in.man.Close()
@@ -137,7 +155,7 @@ func (t *Transport) shake(c *conn) (*incoming, error) {
 		return in, refuse(RefusedMessage, "unknown method %.64q: this port is for the nodes of a cluster, clients have another", in.rpc)
 	}
 	var f frame
-	if err := in.stream.MsgRecv(&f, codec{max: handshakeBytes}); err != nil {
+	if err := in.stream.MsgRecv(&f, &codec{max: handshakeBytes}); err != nil {
 		return in, refuse(RefusedMessage, "cannot read a hello: %v", err)
 	}
 	h, err := decodeHello(&f)

@@ -30,7 +30,9 @@ func (p *peer) receive(in *incoming) {
 	p.in = in.conn
 	p.mu.Unlock()
 	if old != nil {
-		// The peer gave it up, and that did not get here.
+		// The peer gave it up, or has been started anew, and that did not get
+		// here.
+		old.fail(errReplaced)
 		_ = old.Close()
 	}
 	// It is alive: no need to wait before connecting to it.
@@ -43,22 +45,22 @@ func (p *peer) receive(in *incoming) {
 	cause := in.conn.why()
 	if refusal(p.id, err) != nil {
 		p.log.Error().Err(err).Msg("connection from peer closed")
-		_ = in.stream.SendError(err)
+		in.refuse(err)
 	}
 
 	p.mu.Lock()
-	current := p.in == in.conn
-	if current {
+	if p.in == in.conn {
 		p.in = nil
 	}
 	p.mu.Unlock()
-	if current && closedByPeer(cause) {
+	if closedByPeer(cause) {
 		p.reportLost()
 	}
 }
 
 func (p *peer) deliver(in *incoming) error {
 	var f frame
+	pongs := newFrameWriter(in.stream, p.t.codec)
 	for {
 		if err := in.stream.MsgRecv(&f, p.t.codec); err != nil {
 			if in.conn.why() == nil {
@@ -79,7 +81,7 @@ func (p *peer) deliver(in *incoming) error {
 			f.data = nil // it is the receiver's now
 		case kindPing:
 			f.kind = kindPong
-			if err := send(in.stream, p.t.codec, &f); err != nil {
+			if err := pongs.send(&f); err != nil {
 				return err
 			}
 		default:

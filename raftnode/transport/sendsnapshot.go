@@ -64,7 +64,7 @@ func (p *peer) sendSnapshot(group raftnode.GroupID, m *raftpb.Message, open func
 // stream sends header, chunks and end, and waits for the result.
 func (p *peer) stream(o *outgoing, group raftnode.GroupID, m *raftpb.Message, content io.Reader) (sent uint64, err error) {
 	o.conn.setWriteTimeout(p.t.cfg.SnapshotStallTimeout)
-	if err := send(o.stream, p.t.codec, &frame{kind: kindHeader, group: group, msg: m}); err != nil {
+	if err := o.send(&frame{kind: kindHeader, group: group, msg: m}); err != nil {
 		return 0, p.snapshotError(o, err)
 	}
 	sum := crc32.New(castagnoli)
@@ -74,7 +74,7 @@ func (p *peer) stream(o *outgoing, group raftnode.GroupID, m *raftpb.Message, co
 		if n > 0 {
 			chunk.data = chunk.data[:n]
 			_, _ = sum.Write(chunk.data)
-			if err := send(o.stream, p.t.codec, &chunk); err != nil {
+			if err := o.send(&chunk); err != nil {
 				return sent, p.snapshotError(o, err)
 			}
 			sent += uint64(n)
@@ -89,7 +89,7 @@ func (p *peer) stream(o *outgoing, group raftnode.GroupID, m *raftpb.Message, co
 	}
 	end := binary.BigEndian.AppendUint64(nil, sent)
 	end = binary.BigEndian.AppendUint32(end, sum.Sum32())
-	if err := send(o.stream, p.t.codec, &frame{kind: kindEnd, data: end}); err != nil {
+	if err := o.send(&frame{kind: kindEnd, data: end}); err != nil {
 		return sent, p.snapshotError(o, err)
 	}
 	if err := o.conn.SetReadDeadline(time.Now().Add(p.t.cfg.SnapshotFinishTimeout)); err != nil {
@@ -106,10 +106,10 @@ func (p *peer) stream(o *outgoing, group raftnode.GroupID, m *raftpb.Message, co
 }
 
 // snapshotError returns what the receiving side said, or else what happened to
-// the connection. A stream that the other side ended fails to send with io.EOF;
-// its reason is read.
+// the connection. A stream that the other side ended, or is just ending, fails
+// to send with io.EOF; the reason is there to be received.
 func (p *peer) snapshotError(o *outgoing, err error) error {
-	if drpcerr.Code(err) == 0 && o.stream.IsTerminated() {
+	if drpcerr.Code(err) == 0 && (errors.Is(err, io.EOF) || o.stream.IsTerminated()) {
 		if _, last := o.stream.RawRecv(); last != nil {
 			err = last
 		}

@@ -16,7 +16,7 @@ func (p *peer) takeSnapshot(in *incoming) {
 	err := p.readSnapshot(in)
 	if err == nil {
 		p.snapshotsReceived.Add(1)
-		if err := send(in.stream, p.t.codec, &frame{kind: kindResult}); err != nil {
+		if err := newFrameWriter(in.stream, p.t.codec).send(&frame{kind: kindResult}); err != nil {
 			p.log.Warn().Err(err).Msg("snapshot received, but its sender could not be told")
 		}
 		return
@@ -26,7 +26,7 @@ func (p *peer) takeSnapshot(in *incoming) {
 	if refusal(p.id, err) == nil {
 		err = refuse(RefusedFailed, "%v", err)
 	}
-	_ = in.stream.SendError(err)
+	in.refuse(err)
 }
 
 func (p *peer) readSnapshot(in *incoming) error {

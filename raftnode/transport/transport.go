@@ -22,7 +22,7 @@ type Transport struct {
 	self     raftnode.Identity
 	receiver raftnode.Receiver
 	log      zerolog.Logger
-	codec    codec
+	codec    *codec
 	notices  *notices
 	quiet    quiet
 	start    time.Time // what pings count from
@@ -67,7 +67,7 @@ func New(cfg Config, self raftnode.Identity, r raftnode.Receiver) (*Transport, e
 		self:     self,
 		receiver: r,
 		log:      cfg.Logger,
-		codec:    codec{max: cfg.MaxMessageBytes},
+		codec:    &codec{max: cfg.MaxMessageBytes},
 		notices:  newNotices(),
 		start:    time.Now(),
 		open:     true,
@@ -78,6 +78,17 @@ func New(cfg Config, self raftnode.Identity, r raftnode.Receiver) (*Transport, e
 	t.wg.Go(t.accept)
 	t.wg.Go(t.notify)
 	return t, nil
+}
+
+// Maker returns New in the form that a host calls.
+func Maker(cfg Config) raftnode.NewTransport {
+	return func(self raftnode.Identity, r raftnode.Receiver) (raftnode.Transport, error) {
+		t, err := New(cfg, self, r)
+		if err != nil {
+			return nil, err // not a nil *Transport, which would not be nil
+		}
+		return t, nil
+	}
 }
 
 // Send queues a Raft message; see raftnode.Transport. A message that no queue

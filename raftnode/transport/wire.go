@@ -71,12 +71,12 @@ type codec struct {
 	max int // bytes of one message
 }
 
-var _ drpc.Encoding = codec{}
+var _ drpc.Encoding = (*codec)(nil)
 
-func (c codec) Marshal(m drpc.Message) ([]byte, error) { return c.MarshalAppend(nil, m) }
+func (c *codec) Marshal(m drpc.Message) ([]byte, error) { return c.MarshalAppend(nil, m) }
 
 // MarshalAppend is what DRPC calls when it is there.
-func (c codec) MarshalAppend(buf []byte, m drpc.Message) ([]byte, error) {
+func (c *codec) MarshalAppend(buf []byte, m drpc.Message) ([]byte, error) {
 	f, ok := m.(*frame)
 	if !ok {
 		return nil, fmt.Errorf("transport: cannot marshal a %T", m)
@@ -104,7 +104,7 @@ func (c codec) MarshalAppend(buf []byte, m drpc.Message) ([]byte, error) {
 
 var errShort = errors.New("transport: message cut short")
 
-func (c codec) Unmarshal(buf []byte, m drpc.Message) error {
+func (c *codec) Unmarshal(buf []byte, m drpc.Message) error {
 	f, ok := m.(*frame)
 	if !ok {
 		return fmt.Errorf("transport: cannot unmarshal into a %T", m)

@@ -99,25 +99,26 @@ func (p *peer) write(o *outgoing) error {
 func (p *peer) writeBatch(o *outgoing, batch []frame) error {
 	sent := uint64(0)
 	for i := range batch {
-		err := o.stream.MsgSend(&batch[i], p.t.codec)
-		if tooLarge := (*sizeError)(nil); errors.As(err, &tooLarge) {
-			p.tooLarge(&batch[i], tooLarge.size)
-			if batch[i].kind == kindRaft {
-				p.t.notices.add(batch[i].group, p.id)
-			}
+		err := o.frameWriter.write(&batch[i])
+		if err == nil {
+			sent++
 			continue
 		}
-		if err != nil {
+		var large *sizeError
+		if !errors.As(err, &large) {
 			return err
 		}
-		sent++
+		p.tooLarge(&batch[i], large.size)
+		if batch[i].kind == kindRaft {
+			p.t.notices.add(batch[i].group, p.id)
+		}
 	}
 	p.sentMessages.Add(sent)
 	p.flushes.Add(1)
-	return o.stream.RawFlush()
+	return o.flush()
 }
 
 func (p *peer) ping(o *outgoing) error {
 	now := binary.BigEndian.AppendUint64(nil, uint64(time.Since(p.t.start)))
-	return send(o.stream, p.t.codec, &frame{kind: kindPing, data: now})
+	return o.send(&frame{kind: kindPing, data: now})
 }
