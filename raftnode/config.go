@@ -33,6 +33,9 @@ type HostConfig struct {
 	Dir string
 	// FS is where Dir lives; nil: the file system of the machine.
 	FS disk.FS
+	// Contacts are addresses of other nodes from the configuration. They come before the addresses that the groups know,
+	// so that a node that moved is found again; a node about to join needs those of all members, to answer its leader.
+	Contacts []Member
 	// Transport makes the connections to the other nodes.
 	Transport NewTransport
 	// Now reads a clock that never goes back, from any starting point; nil: the machine's monotonic clock.

@@ -1,6 +1,10 @@
 package raftnode
 
-import "time"
+import (
+	"time"
+
+	"go.etcd.io/raft/v3/raftpb"
+)
 
 // huntAttempts bounds how often a replica asks for an election by itself after it lost its leader; afterwards raft's own
 // election timeout goes on.
@@ -12,6 +16,10 @@ const huntAttempts = 6
 type hunt struct {
 	left int           // attempts to go; 0: no hunt
 	at   time.Duration // of the next one
+	// What the lost leader had sent before may still come in, and must not be taken for a sign of life. A leader that
+	// lives goes on sending.
+	lost NodeID
+	deaf time.Duration // until when such messages are ignored
 }
 
 // lost takes notice of a broken connection.
@@ -28,7 +36,13 @@ func (r *Replica) lost(now time.Duration, id NodeID) {
 	if err := r.node.ForgetLeader(); err != nil {
 		return
 	}
-	r.hunt = hunt{left: huntAttempts, at: now + r.jitter()}
+	r.hunt = hunt{left: huntAttempts, at: now + r.jitter(), lost: id, deaf: now + r.cfg.Tuning.Tick}
+}
+
+// fromTheLost tells whether a message is a late one of the leader whose connection broke.
+func (r *Replica) fromTheLost(now time.Duration, from NodeID, m *raftpb.Message) bool {
+	return r.hunt.left > 0 && from == r.hunt.lost && now < r.hunt.deaf && m.GetTerm() <= r.hard.GetTerm() &&
+		(m.GetType() == raftpb.MsgHeartbeat || m.GetType() == raftpb.MsgApp)
 }
 
 func (r *Replica) jitter() time.Duration {

@@ -101,7 +101,10 @@ type Replica struct {
 	lastWrite time.Duration
 	unsealed  bool // the log does not yet say that its last frame is durable
 
-	refused uint64 // messages of peers that were refused
+	// Counters for Status.
+	refused   uint64 // messages of peers that were refused
+	lateTurns uint64
+	lateBy    time.Duration
 }
 
 // Fixed settings of raft, and why.
@@ -210,7 +213,7 @@ func (r *Replica) turn(now time.Duration, in Inputs) (Outputs, error) {
 	out.Late = r.late(now)
 
 	// 1. What peers say comes before time: a heartbeat that waited here must count before the ticks that passed.
-	r.step(in.Messages)
+	r.step(now, in.Messages)
 	for _, p := range in.Payloads {
 		r.cfg.Machine.Receive(p.From, p.Payload)
 	}
@@ -228,8 +231,10 @@ func (r *Replica) turn(now time.Duration, in Inputs) (Outputs, error) {
 	r.tick(now)
 	r.campaign(now)
 	// 4. Snapshots that came from a leader.
-	for _, s := range in.Snapshots {
+	for i, s := range in.Snapshots {
 		if err := r.receiveSnapshot(now, s); err != nil {
+			in.Snapshots = in.Snapshots[i+1:]
+			in.fail(err)
 			return out, err
 		}
 	}
@@ -289,6 +294,9 @@ func (r *Replica) start(now time.Duration) {
 // late returns by how much the turn is late, when that is more than an election takes.
 func (r *Replica) late(now time.Duration) time.Duration {
 	if d := now - r.nextTurn; d > r.electionTime() {
+		r.lateTurns++
+		r.lateBy = max(r.lateBy, d)
+		r.cfg.Logger.Warn().Dur("by", d).Msg("this node was not able to run for a while")
 		return d
 	}
 	return 0

@@ -2,18 +2,19 @@ package raftnode
 
 import (
 	"math/bits"
+	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 )
 
 // step hands the messages of peers to raft, those that pass the check.
-func (r *Replica) step(messages []PeerMessage) {
+func (r *Replica) step(now time.Duration, messages []PeerMessage) {
 	// certain is an index the log reaches whatever the messages so far did to its end: an append may replace it.
 	certain := r.log.last()
 	for _, p := range messages {
 		m := p.Message
-		if m.GetType() == raftpb.MsgSnap || !r.checked(p.From, m) {
+		if m.GetType() == raftpb.MsgSnap || !r.checked(p.From, m) || r.fromTheLost(now, p.From, m) {
 			continue
 		}
 		switch m.GetType() {

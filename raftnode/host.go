@@ -1,0 +1,280 @@
+package raftnode
+
+import (
+	"cmp"
+	crand "crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"path"
+	"slices"
+	"sync"
+	"time"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/conch-lock/conch/raftnode/disk"
+)
+
+// lockFile in the data directory is locked while a process uses it.
+const lockFile = "lock"
+
+// Host is one process's part in a cluster: a data directory, the connections to the other nodes, and its groups.
+type Host struct {
+	cfg       HostConfig
+	lock      io.Closer
+	transport Transport
+	now       func() time.Duration
+
+	mu     sync.Mutex
+	closed bool
+	rand   *rand.Rand
+	groups map[GroupID]*Group
+	// members are the members of each group as last told; the transport gets all of them.
+	members map[GroupID][]Member
+}
+
+var _ Receiver = (*Host)(nil)
+
+// NewHost takes the data directory, which no other process may use and which must be new or this node's, and starts the
+// transport. Groups are started one by one afterwards.
+func NewHost(cfg HostConfig) (*Host, error) {
+	id := cfg.Identity
+	if id.Cluster == 0 || id.Node == 0 || id.Node >= maxNodeID || len(id.Name) > maxName {
+		return nil, fmt.Errorf("raftnode: cluster %x, node %v, name %q: neither may be 0, node ids end at %v, names have at most %d bytes",
+			id.Cluster, id.Node, id.Name, maxNodeID-1, maxName)
+	}
+	cfg.FS = cmp.Or[disk.FS](cfg.FS, disk.OS{})
+	h := &Host{cfg: cfg, now: cfg.Now, groups: map[GroupID]*Group{}, members: map[GroupID][]Member{}}
+	if h.now == nil {
+		begin := time.Now()
+		h.now = func() time.Duration { return time.Since(begin) }
+	}
+	seed := cfg.Seed
+	if seed == 0 {
+		var b [8]byte
+		if _, err := crand.Read(b[:]); err != nil {
+			return nil, fmt.Errorf("raftnode: get a random seed: %w", err)
+		}
+		seed = binary.LittleEndian.Uint64(b[:])
+	}
+	h.rand = rand.New(rand.NewPCG(seed, uint64(id.Node)))
+	if err := h.claim(); err != nil {
+		return nil, err
+	}
+	var err error
+	if h.transport, err = cfg.Transport(id, h); err != nil {
+		_ = h.lock.Close()
+		return nil, fmt.Errorf("raftnode: start the transport: %w", err)
+	}
+	h.setPeers()
+	return h, nil
+}
+
+// claim locks the data directory and checks whose it is.
+func (h *Host) claim() error {
+	if err := h.cfg.FS.MkdirAll(h.cfg.Dir); err != nil {
+		return fmt.Errorf("raftnode: make the data directory %s: %w", h.cfg.Dir, err)
+	}
+	lock, err := h.cfg.FS.Lock(path.Join(h.cfg.Dir, lockFile))
+	if err != nil {
+		return fmt.Errorf("raftnode: the data directory %s cannot be used: %w", h.cfg.Dir, err)
+	}
+	if err := claimDir(h.cfg.FS, h.cfg.Dir, h.cfg.Identity); err != nil {
+		_ = lock.Close()
+		return err
+	}
+	h.lock = lock
+	return nil
+}
+
+// StartGroup brings a group up from its directory and starts it.
+func (h *Host) StartGroup(cfg GroupConfig) (*Group, error) {
+	if err := validateCell(cfg.Cell); err != nil {
+		return nil, err
+	}
+	g := &Group{
+		id: cfg.ID, cell: cfg.Cell, host: h, machine: cfg.Machine,
+		dir:       path.Join(h.cfg.Dir, "cells", cfg.Cell),
+		log:       h.cfg.Logger.With().Str("cell", cfg.Cell).Logger(),
+		inbox:     inbox{wake: make(chan struct{}, 1)},
+		stop:      make(chan struct{}),
+		ended:     make(chan struct{}),
+		receiving: make(chan struct{}, 1),
+	}
+	rng, err := h.reserve(g)
+	if err != nil {
+		return nil, err
+	}
+	g.replica, err = NewReplica(ReplicaConfig{
+		Cluster: h.cfg.Identity.Cluster, Group: cfg.ID, Node: h.cfg.Identity.Node,
+		FS: h.cfg.FS, Dir: g.dir, Initial: cfg.Initial, Machine: cfg.Machine,
+		Outbox:         hostOutbox{h, cfg.ID},
+		MembersChanged: func(m []Member) { h.membersChanged(cfg.ID, m) },
+		Tuning:         cfg.Tuning, Rand: rng, Background: g.background, Logger: g.log,
+	})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err == nil && h.closed {
+		err = errors.Join(ErrStopped, g.replica.Close())
+	}
+	if err != nil {
+		delete(h.groups, g.id)
+		return nil, err
+	}
+	h.groups[g.id] = g
+	g.publish()
+	go g.run() // Stop waits for it
+	return g, nil
+}
+
+// reserve takes the group's number and name, so that nobody else can start it meanwhile.
+func (h *Host) reserve(g *Group) (*rand.Rand, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return nil, ErrStopped
+	}
+	if _, taken := h.groups[g.id]; taken {
+		return nil, fmt.Errorf("raftnode: group %v runs already", g.id)
+	}
+	for _, other := range h.groups {
+		if other != nil && other.cell == g.cell {
+			return nil, fmt.Errorf("raftnode: the cell %q is served by group %v already", g.cell, other.id)
+		}
+	}
+	h.groups[g.id] = nil
+	return rand.New(rand.NewPCG(h.rand.Uint64(), h.rand.Uint64())), nil
+}
+
+// validateCell keeps cell names usable as directory names everywhere.
+func validateCell(name string) error {
+	ok := len(name) >= 1 && len(name) <= 63
+	for _, c := range []byte(name) {
+		ok = ok && (c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-')
+	}
+	if !ok {
+		return fmt.Errorf("raftnode: cell name %q: allowed are 1 to 63 lower-case letters, digits and hyphens", name)
+	}
+	return nil
+}
+
+// Group returns a running group, or nil.
+func (h *Host) Group(id GroupID) *Group {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.groups[id]
+}
+
+// Close stops all groups, the transport, and lets go of the data directory.
+func (h *Host) Close() error {
+	h.mu.Lock()
+	if h.closed {
+		h.mu.Unlock()
+		return nil
+	}
+	h.closed = true
+	groups := h.running()
+	h.mu.Unlock()
+	for _, g := range groups {
+		g.Stop()
+	}
+	return errors.Join(h.transport.Close(), h.lock.Close())
+}
+
+// running lists the groups; the caller holds mu.
+func (h *Host) running() []*Group {
+	var list []*Group
+	for _, g := range h.groups {
+		if g != nil {
+			list = append(list, g)
+		}
+	}
+	slices.SortFunc(list, func(a, b *Group) int { return cmp.Compare(a.id, b.id) })
+	return list
+}
+
+// membersChanged takes notice of a group's members.
+func (h *Host) membersChanged(id GroupID, members []Member) {
+	h.mu.Lock()
+	h.members[id] = members
+	h.mu.Unlock()
+	h.setPeers()
+}
+
+// setPeers tells the transport whom to reach.
+func (h *Host) setPeers() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	addresses := map[NodeID]string{}
+	for _, members := range h.members {
+		for _, m := range members {
+			addresses[m.ID] = m.Address
+		}
+	}
+	for _, c := range h.cfg.Contacts {
+		if c.Address != "" {
+			addresses[c.ID] = c.Address
+		}
+	}
+	delete(addresses, h.cfg.Identity.Node)
+	h.transport.SetPeers(addresses)
+}
+
+// ReceiveMessage implements Receiver.
+func (h *Host) ReceiveMessage(group GroupID, from NodeID, m *raftpb.Message) {
+	if g := h.Group(group); g != nil {
+		_ = g.inbox.message(PeerMessage{from, m}) // lost when there is no room, as on a network
+	}
+}
+
+// ReceivePayload implements Receiver.
+func (h *Host) ReceivePayload(group GroupID, from NodeID, payload []byte) {
+	if g := h.Group(group); g != nil {
+		_ = g.inbox.payload(PeerPayload{from, payload}) // lost when there is no room, as on a network
+	}
+}
+
+// ReceiveSnapshot implements Receiver.
+func (h *Host) ReceiveSnapshot(group GroupID, from NodeID, m *raftpb.Message, r io.Reader) error {
+	g := h.Group(group)
+	if g == nil {
+		return fmt.Errorf("raftnode: node %v does not serve group %v", h.cfg.Identity.Node, group)
+	}
+	return g.receiveSnapshot(from, m, r)
+}
+
+// SnapshotSent implements Receiver.
+func (h *Host) SnapshotSent(group GroupID, to NodeID, index uint64, err error) {
+	if g := h.Group(group); g != nil {
+		_ = g.inbox.put(func() error { // fails only when the group has ended
+			g.inbox.in.SnapshotsSent = append(g.inbox.in.SnapshotsSent, SnapshotResult{to, index, err})
+			return nil
+		})
+	}
+}
+
+// Unreachable implements Receiver.
+func (h *Host) Unreachable(group GroupID, to NodeID) {
+	if g := h.Group(group); g != nil {
+		_ = g.inbox.put(func() error { // fails only when the group has ended
+			g.inbox.in.Unreachable = addNode(g.inbox.in.Unreachable, to)
+			return nil
+		})
+	}
+}
+
+// PeerLost implements Receiver.
+func (h *Host) PeerLost(node NodeID) {
+	h.mu.Lock()
+	groups := h.running()
+	h.mu.Unlock()
+	for _, g := range groups {
+		_ = g.inbox.put(func() error { // fails only when the group has ended
+			g.inbox.in.Lost = addNode(g.inbox.in.Lost, node)
+			return nil
+		})
+	}
+}

@@ -1,0 +1,254 @@
+package raftnode
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/conch-lock/conch/raftnode/disk"
+)
+
+func TestElectsAndReplicates(t *testing.T) {
+	c := newCluster(t, 1, 3, smallTuning())
+	l := c.leader()
+	l.propose(numbered("v", 100)...)
+	c.everywhere("v99")
+	for _, n := range c.nodes {
+		if want := numbered("v", 100); !slices.Equal(n.machine.values, want) {
+			t.Errorf("node %v applied %q", n.id, n.machine.values)
+		}
+		if n != l && n.machine.leader != l.id {
+			t.Errorf("node %v was told that %v leads, not %v", n.id, n.machine.leader, l.id)
+		}
+	}
+}
+
+func TestOneVoterLeadsAtOnce(t *testing.T) {
+	c := newCluster(t, 1, 1, smallTuning())
+	if d := c.until("leading", time.Second, func() bool { return c.nodes[0].machine.leads != 0 }); d > 0 {
+		t.Errorf("it took %v", d)
+	}
+}
+
+func TestSameSeedSameHistory(t *testing.T) {
+	history := func() uint64 {
+		c := newCluster(t, 5, 3, smallTuning())
+		c.loss = 0.05
+		for i := range 20 {
+			c.leader().propose(fmt.Sprint("v", i))
+			c.run(100 * time.Millisecond)
+		}
+		return c.trace.Sum64()
+	}
+	if a, b := history(), history(); a != b {
+		t.Errorf("two runs differ: %x and %x", a, b)
+	}
+}
+
+func TestBrokenConnectionFindsNewLeaderSoon(t *testing.T) {
+	for seed := range uint64(20) {
+		c := newCluster(t, seed, 3, smallTuning())
+		l := c.leader()
+		c.run(time.Second)
+		l.crash(disk.DropUnsynced(), true)
+		if d := c.until("another leader", 5*time.Second, func() bool { return c.leader() != nil }); d > 400*time.Millisecond {
+			t.Errorf("seed %d: it took %v", seed, d)
+		}
+	}
+}
+
+func TestBrokenConnectionOfOneFollowerDisturbsNobody(t *testing.T) {
+	c := newCluster(t, 2, 3, smallTuning())
+	l := c.leader()
+	c.run(time.Second)
+	term := l.machine.leads
+	for _, n := range c.nodes {
+		if n != l {
+			n.in.Lost = append(n.in.Lost, l.id)
+			n.due = c.now
+			break
+		}
+	}
+	c.run(3 * time.Second)
+	if l.machine.leads != term {
+		t.Errorf("the leader of term %d leads in term %d", term, l.machine.leads)
+	}
+}
+
+func TestSilentLeaderIsReplaced(t *testing.T) {
+	c := newCluster(t, 3, 3, smallTuning())
+	l := c.leader()
+	l.propose("before")
+	c.everywhere("before")
+	for _, n := range c.nodes {
+		if n != l {
+			c.partition(l.id, n.id)
+		}
+	}
+	l.propose("lost")
+	c.until("another leader", 5*time.Second, func() bool {
+		return slices.ContainsFunc(c.nodes, func(n *simNode) bool { return n != l && n.machine.leads != 0 })
+	})
+	c.until("the old leader stepping down", 5*time.Second, func() bool { return l.machine.leads == 0 })
+	if !slices.Equal(l.machine.unknown, []string{"lost"}) {
+		t.Errorf("the outcome of %q is unknown", l.machine.unknown)
+	}
+	c.heal()
+	c.until("one leader", 5*time.Second, func() bool { return l.machine.leader != 0 })
+	c.leader().propose("after")
+	c.everywhere("after")
+	if slices.Contains(l.machine.values, "lost") {
+		t.Error("what only the cut off leader had was applied")
+	}
+}
+
+// A node that did not run for a while finds the messages of its leader and does not call an election over its own pause.
+func TestPausedFollowerDoesNotDisturb(t *testing.T) {
+	c := newCluster(t, 4, 3, smallTuning())
+	l := c.leader()
+	c.run(time.Second)
+	term := l.machine.leads
+	n := c.nodes[int(l.id)%3]
+	n.paused = true
+	c.run(5 * time.Second)
+	n.paused = false
+	c.run(3 * time.Second)
+	if l.machine.leads != term {
+		t.Errorf("the leader of term %d leads in term %d", term, l.machine.leads)
+	}
+	if s := n.replica.Status(); s.Late == 0 {
+		t.Error("the pause was not noticed")
+	}
+}
+
+func TestTransfer(t *testing.T) {
+	c := newCluster(t, 6, 3, smallTuning())
+	l := c.leader()
+	c.run(time.Second)
+	to := l.id%3 + 1
+	result := errors.New("no answer")
+	l.in.Transfers = []TransferRequest{{To: to, Done: func(err error) { result = err }}}
+	l.due = c.now
+	c.until("the new leader", 5*time.Second, func() bool { return c.node(to).machine.leads != 0 && l.machine.leader == to })
+	if result != nil {
+		t.Errorf("transfer: %v", result)
+	}
+	// Only the leader can do this.
+	l.in.Transfers = []TransferRequest{{To: 0, Done: func(err error) { result = err }}}
+	l.turn()
+	if !errors.Is(result, ErrNotLeader) {
+		t.Errorf("transfer by a follower: %v", result)
+	}
+}
+
+func TestTransferToADeadNodeFails(t *testing.T) {
+	c := newCluster(t, 7, 3, smallTuning())
+	l := c.leader()
+	to := l.id%3 + 1
+	c.node(to).crash(disk.KeepUnsynced(), true)
+	result := error(nil)
+	l.in.Transfers = []TransferRequest{{To: to, Done: func(err error) { result = err }}}
+	l.due = c.now
+	c.until("an answer", 5*time.Second, func() bool { return result != nil })
+	if !errors.Is(result, ErrTransferFailed) {
+		t.Errorf("transfer: %v", result)
+	}
+	l.propose("after")
+	c.everywhere("after")
+}
+
+func TestReadsSeeEverythingBefore(t *testing.T) {
+	c := newCluster(t, 8, 3, smallTuning())
+	for round := range 5 {
+		l := c.leader()
+		value := fmt.Sprint("v", round)
+		l.propose(value)
+		c.until("the write", 5*time.Second, func() bool { return slices.Contains(l.machine.values, value) })
+		answered := 0
+		for _, n := range c.nodes {
+			n.in.Reads = append(n.in.Reads, func(err error) {
+				answered++
+				if err != nil {
+					t.Errorf("read: %v", err)
+				} else if !slices.Contains(n.machine.values, value) {
+					t.Errorf("node %v: a read that began after %q was applied does not see it", n.id, value)
+				}
+			})
+			n.due = c.now
+		}
+		c.until("the reads", 5*time.Second, func() bool { return answered == 3 })
+		// The next round reads right after a change of leader.
+		l.in.Transfers = []TransferRequest{{Done: func(error) {}}}
+		l.due = c.now
+		c.until("another leader", 5*time.Second, func() bool { return l.machine.leads == 0 })
+	}
+}
+
+// A leader that is cut off must not confirm a read, since others may decide without it.
+func TestReadsOfACutOffLeaderFail(t *testing.T) {
+	tuning := smallTuning()
+	tuning.ReadTimeout = 3 * time.Second
+	c := newCluster(t, 9, 3, tuning)
+	l := c.leader()
+	c.run(time.Second)
+	c.partition(l.id, 1, 2, 3)
+	result := errors.New("no answer")
+	l.in.Reads = append(l.in.Reads, func(err error) { result = err })
+	l.due = c.now
+	c.until("a new value", 10*time.Second, func() bool {
+		for _, n := range c.nodes {
+			if n != l && n.machine.leads != 0 {
+				n.propose("new")
+				return true
+			}
+		}
+		return false
+	})
+	c.until("an answer", 5*time.Second, func() bool { return result == nil || errors.Is(result, ErrReadTimeout) })
+	if !errors.Is(result, ErrReadTimeout) {
+		t.Errorf("read of a cut off leader: %v", result)
+	}
+}
+
+func TestReadsAreBounded(t *testing.T) {
+	tuning := smallTuning()
+	tuning.MaxReads = 10
+	c := newCluster(t, 9, 3, tuning)
+	busy := 0
+	for range 15 {
+		c.nodes[0].in.Reads = append(c.nodes[0].in.Reads, func(err error) {
+			if errors.Is(err, ErrBusy) {
+				busy++
+			}
+		})
+	}
+	c.nodes[0].turn()
+	if busy != 5 {
+		t.Errorf("%d of 15 reads were refused; expected were 5", busy)
+	}
+}
+
+func TestFailStopOnSync(t *testing.T) {
+	c := newCluster(t, 10, 3, smallTuning())
+	l := c.leader()
+	read := errors.New("no answer")
+	l.fs.Inject(disk.Fault{Kind: disk.OpSync})
+	l.propose("doomed")
+	l.in.Reads = append(l.in.Reads, func(err error) { read = err })
+	r := l.replica
+	c.until("the failure", time.Second, func() bool { return !l.up() })
+	first := l.err
+	if _, err := r.Turn(c.now+time.Second, Inputs{}); !errors.Is(err, first) {
+		t.Errorf("a later turn returns %v, the first returned %v", err, first)
+	}
+	if read == nil || l.machine.leads != 0 || !slices.Equal(l.machine.unknown, []string{"doomed"}) {
+		t.Errorf("after the failure: read %v, leads %d, unknown %q", read, l.machine.leads, l.machine.unknown)
+	}
+	if slices.Contains(l.machine.values, "doomed") {
+		t.Error("an entry was applied that may not be on disk")
+	}
+	c.leader().propose("after")
+	c.everywhere("after")
+}
