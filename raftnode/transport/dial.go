@@ -76,7 +76,7 @@ func (p *peer) dial(ctx context.Context, address, rpc string) (_ *outgoing, err 
 			}
 		}
 	}
-	o := &outgoing{conn: c, man: drpcmanager.NewWithOptions(c, t.managerOptions())}
+	o := &outgoing{conn: c, man: drpcmanager.NewWithOptions(c, t.managerOptions(writeBytes))}
 	defer func() {
 		if err != nil {
 			o.close()
@@ -99,15 +99,19 @@ func (p *peer) dial(ctx context.Context, address, rpc string) (_ *outgoing, err 
 	return o, nil
 }
 
-// managerOptions are those of both ends of all connections.
-func (t *Transport) managerOptions() drpcmanager.Options {
+// managerOptions are those of all connections; buffer is how much of a batch is
+// gathered before it is written.
+func (t *Transport) managerOptions(buffer int) drpcmanager.Options {
 	return drpcmanager.Options{
-		WriterBufferSize:  writeBytes,
+		WriterBufferSize:  buffer,
 		Reader:            drpcwire.ReaderOptions{MaximumBufferSize: t.cfg.MaxMessageBytes + 1024},
 		Stream:            drpcstream.Options{MaximumBufferSize: keptBytes},
 		InactivityTimeout: t.cfg.HandshakeTimeout,
 	}
 }
 
-// writeBytes is how much of a batch is gathered before it is written.
-const writeBytes = 128 << 10
+// The side that dials writes batches, the other one pongs.
+const (
+	writeBytes  = 128 << 10
+	answerBytes = 1 << 10
+)

@@ -142,7 +142,7 @@ func (t *Transport) shake(c *conn) (*incoming, error) {
 			return nil, fmt.Errorf("transport: TLS: %w", err)
 		}
 	}
-	in := &incoming{conn: c, man: drpcmanager.NewWithOptions(c, t.managerOptions()), patience: t.cfg.HandshakeTimeout}
+	in := &incoming{conn: c, man: drpcmanager.NewWithOptions(c, t.managerOptions(answerBytes)), patience: t.cfg.HandshakeTimeout}
 	var err error
 	if in.stream, in.rpc, err = in.man.NewServerStream(t.ctx); err != nil {
 		_ = in.man.Close()

@@ -214,16 +214,10 @@ func TestPanicOfReceiverCostsTheConnectionOnly(t *testing.T) {
 }
 
 func TestMessageOfSomebodyElseEndsTheConnection(t *testing.T) {
-	for name, m := range map[string]*raftpb.Message{
-		"from another node": heartbeat(3, 2, 1),
-	} {
-		t.Run(name, func(t *testing.T) {
-			a, b := pair(t, nil)
-			a.Send(1, m)
-			a.waitFor(t, 2, "connected again", func(s PeerStats) bool { return s.Connects == 2 && s.Connected })
-			if len(b.got) != 0 {
-				t.Error("the message was handed on")
-			}
-		})
+	a, b := pair(t, nil)
+	a.Send(1, heartbeat(3, 2, 1))
+	a.waitFor(t, 2, "connected again", func(s PeerStats) bool { return s.Connects == 2 && s.Connected })
+	if len(b.got) != 0 {
+		t.Error("the message was handed on")
 	}
 }
