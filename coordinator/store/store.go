@@ -65,8 +65,12 @@ func New(o Options) *Store {
 	return s
 }
 
-// Close frees the store. No batch is open; snapshots end with it.
+// Close frees the store, with whatever batch is open; snapshots end with it.
 func (s *Store) Close() {
+	if s.open != nil {
+		must(s.open.Rollback())
+		s.open = nil
+	}
 	s.snapshots = nil
 	must(s.db.Close())
 }
