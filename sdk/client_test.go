@@ -27,11 +27,13 @@ func world(t *testing.T, change func(*Config), test func(t *testing.T, f *fakeCe
 		if err != nil {
 			t.Fatalf("Dial: %v", err)
 		}
+		defer func() {
+			if err := c.Close(); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+			f.wg.Wait()
+		}()
 		test(t, f, c)
-		if err := c.Close(); err != nil {
-			t.Errorf("Close: %v", err)
-		}
-		f.wg.Wait()
 	})
 }
 

@@ -1,0 +1,341 @@
+package sdk
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/conch-lock/conch/api"
+)
+
+func TestSessionLivesOn(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		s := open(t, c, WithTTL(MinTTL))
+		l := take(t, s, "job")
+		time.Sleep(time.Minute)
+		if s.State() != Healthy || s.Err() != nil || l.Err() != nil {
+			t.Errorf("after a minute: %v, %v, %v", s.State(), s.Err(), l.Err())
+		}
+		if left := time.Until(s.Deadline()); left <= 0 || left > s.TTL()*9/10 {
+			t.Errorf("%v are left of the safe time", left)
+		}
+	})
+}
+
+// The deadline counts from sending: nine tenths of the time to live after the
+// last acknowledged keep-alive was sent, and before the cell lets go.
+func TestHolderKnowsFirst(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		s := open(t, c, WithTTL(9*time.Second))
+		l := take(t, s, "job")
+		var states []State
+		seen := make(chan struct{})
+		go func() {
+			states = slices.Collect(s.States(t.Context()))
+			close(seen)
+		}()
+		time.Sleep(3 * time.Second) // a keep-alive is sent and acknowledged now
+		synctest.Wait()
+		acked := time.Now()
+		f.with(func() {
+			for _, n := range f.nodes {
+				n.mute = true
+			}
+		})
+		<-l.Done()
+		if took := time.Since(acked); took != 8100*time.Millisecond {
+			t.Errorf("it ended after %v, want 8.1s", took)
+		}
+		f.with(func() {
+			if len(f.claims) != 1 {
+				t.Error("the cell let go before the holder knew")
+			}
+			for _, n := range f.nodes {
+				n.mute = false
+			}
+		})
+		for what, err := range map[string]error{"session": s.Err(), "lock": l.Err(), "context": context.Cause(l.Context()), "unlock": l.Unlock(t.Context())} {
+			want(t, what, err, ErrSessionExpired)
+		}
+		_, err := s.Lock(t.Context(), "job")
+		want(t, "Lock", err, ErrSessionExpired)
+		<-seen
+		if !slices.Equal(states, []State{Healthy, Jeopardy, Lost}) {
+			t.Errorf("states %v", states)
+		}
+	})
+}
+
+// A machine that was suspended finds its sessions over although no timer has
+// fired yet.
+func TestSuspendedMachine(t *testing.T) {
+	var suspended atomic.Int64
+	world(t, func(c *Config) {
+		now := c.Now
+		c.Now = func() time.Duration { return now() + time.Duration(suspended.Load()) }
+	}, func(t *testing.T, f *fakeCell, c *Client) {
+		s := open(t, c)
+		l := take(t, s, "job")
+		suspended.Store(int64(time.Minute))
+		want(t, "lock", l.Err(), ErrSessionExpired)
+		want(t, "session", s.Err(), ErrSessionExpired)
+		if s.State() != Lost {
+			t.Errorf("state %v", s.State())
+		}
+	})
+}
+
+// A grant that arrives after the session's own deadline is not handed out.
+func TestLateGrantIsNotHandedOut(t *testing.T) {
+	var suspended atomic.Int64
+	world(t, func(c *Config) {
+		now := c.Now
+		c.Now = func() time.Duration { return now() + time.Duration(suspended.Load()) }
+	}, func(t *testing.T, f *fakeCell, c *Client) {
+		s := open(t, c)
+		f.hook("n1:1", func(r *api.Request) fault {
+			if r.GetAcquire() != nil {
+				suspended.Store(int64(time.Minute)) // while the reply is under way
+			}
+			return fault{}
+		})
+		_, err := s.Lock(t.Context(), "job")
+		want(t, "Lock", err, ErrSessionExpired)
+	})
+}
+
+func TestReasonsAreTyped(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		a, b := open(t, c), open(t, c)
+		la := take(t, a, "a")
+		if err := c.EndSession(t.Context(), a.ID(), "maintenance"); err != nil {
+			t.Fatal(err)
+		}
+		<-la.Done()
+		want(t, "ended session", a.Err(), ErrSessionEnded)
+		want(t, "its lock", la.Err(), ErrSessionEnded)
+		if errors.Is(a.Err(), ErrSessionClosed) {
+			t.Error("two reasons at once")
+		}
+		lb := take(t, b, "b")
+		if err := c.BreakLock(t.Context(), "b", lb.Token(), "stuck"); err != nil {
+			t.Fatal(err)
+		}
+		<-lb.Done()
+		want(t, "broken lock", lb.Err(), ErrBroken)
+		if b.Err() != nil {
+			t.Errorf("its session: %v", b.Err())
+		}
+		// Ended while not connected: the attachment tells.
+		f.with(func() {
+			for _, n := range f.nodes {
+				n.down = true
+			}
+		})
+		f.cut("n1:1")
+		synctest.Wait()
+		f.with(func() {
+			f.end(uint64(b.ID()), api.EndReason_END_EXPIRED, "")
+			for _, n := range f.nodes {
+				n.down = false
+			}
+		})
+		<-b.Done()
+		want(t, "session that the cell does not know", b.Err(), ErrSessionExpired)
+		if err := a.Close(t.Context()); err != nil {
+			t.Errorf("closing what is over: %v", err)
+		}
+	})
+}
+
+func TestKeepAlivesAreBatched(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		for range 100 {
+			open(t, c)
+		}
+		f.with(func() { f.nodes["n1:1"].beats = nil })
+		time.Sleep(10 * time.Second)
+		f.with(func() {
+			total := 0
+			for _, n := range f.nodes["n1:1"].beats {
+				total += n
+			}
+			if total < 290 || len(f.nodes["n1:1"].beats) > 4 {
+				t.Errorf("%d keep-alives in %d requests, want some 300 in 3 or 4", total, len(f.nodes["n1:1"].beats))
+			}
+		})
+	})
+}
+
+// A node that answers and acknowledges nothing may be cut off from the others.
+func TestLeavesANodeThatAcknowledgesNothing(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		s := open(t, c)
+		f.with(func() { f.nodes["n1:1"].deaf = true })
+		time.Sleep(30 * time.Second)
+		if s.State() != Healthy {
+			t.Errorf("state %v", s.State())
+		}
+		f.with(func() {
+			if f.nodes["n2:1"].accepted == 0 {
+				t.Error("it stayed with the deaf node")
+			}
+		})
+	})
+}
+
+func TestAbandonedOpeningIsClosed(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		f.hook("n1:1", func(r *api.Request) fault { return fault{loseReply: r.GetOpenSession() != nil} })
+		_, err := c.NewSession(within(t, 100*time.Millisecond))
+		want(t, "NewSession", err, context.DeadlineExceeded)
+		f.hook("n1:1", nil)
+		f.cut("n1:1")
+		time.Sleep(time.Second)
+		f.with(func() {
+			if f.opened != 1 || len(f.sessions) != 0 {
+				t.Errorf("%d sessions were opened, %d are left; want 1 and none", f.opened, len(f.sessions))
+			}
+		})
+	})
+}
+
+// An opening that took almost as long as the session lives proves itself
+// before it is handed out.
+func TestSlowOpeningProvesItself(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		until := time.Now().Add(1200 * time.Millisecond)
+		for _, e := range []string{"n1:1", "n2:1", "n3:1"} {
+			f.hook(e, func(r *api.Request) fault {
+				if r.GetOpenSession() != nil && time.Now().Before(until) {
+					return fault{refuse: &api.Error{Code: api.Code_UNKNOWN_OUTCOME}}
+				}
+				return fault{}
+			})
+		}
+		s := open(t, c, WithTTL(time.Second))
+		if s.Err() != nil || time.Until(s.Deadline()) < 450*time.Millisecond {
+			t.Errorf("%v, %v left", s.Err(), time.Until(s.Deadline()))
+		}
+		time.Sleep(10 * time.Second)
+		if s.State() != Healthy {
+			t.Errorf("state %v", s.State())
+		}
+	})
+}
+
+func TestSessionOptionsAreChecked(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		for _, o := range []SessionOption{
+			WithTTL(499 * time.Millisecond), WithTTL(24*time.Hour + 1), WithTTL(time.Second + 1),
+			WithLabels(map[string]string{"": "x"}),
+		} {
+			_, err := c.NewSession(t.Context(), o)
+			want(t, "NewSession", err, ErrInvalid)
+		}
+		s := open(t, c)
+		for _, name := range []string{"", "a\x00b", "\xff", string(make([]byte, 513))} {
+			_, err := s.Lock(t.Context(), name)
+			want(t, "Lock", err, ErrInvalid)
+		}
+		for _, o := range []LockOption{Permits(0, 1), Permits(3, 2), And("job"), WithWait(-1), WithLockDelay(2 * time.Hour)} {
+			_, err := s.Lock(t.Context(), "job", o)
+			want(t, "Lock", err, ErrInvalid)
+		}
+	})
+}
+
+func TestDo(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		boom := errors.New("boom")
+		var tokens []Token
+		for _, result := range []error{nil, boom} {
+			err := c.Do(t.Context(), "job", func(ctx context.Context, token Token) error {
+				tokens = append(tokens, token)
+				return result
+			})
+			if !errors.Is(err, result) {
+				t.Errorf("Do = %v, want %v", err, result)
+			}
+		}
+		if f.opened != 1 || len(tokens) != 2 || tokens[1] <= tokens[0] {
+			t.Errorf("%d sessions, tokens %v", f.opened, tokens)
+		}
+		if h, _ := f.queue("job"); h != 0 {
+			t.Error("it is not released")
+		}
+		// The lock is lost: the context ends, and the reason is told.
+		err := c.Do(t.Context(), "job", func(ctx context.Context, token Token) error {
+			go func() { _ = c.BreakLock(t.Context(), "job", token, "test") }()
+			<-ctx.Done()
+			if !errors.Is(context.Cause(ctx), ErrBroken) {
+				t.Errorf("cause %v", context.Cause(ctx))
+			}
+			return nil
+		})
+		want(t, "Do", err, ErrBroken)
+		// The job's context ends: the release does not depend on it.
+		ctx, cancel := context.WithCancel(t.Context())
+		err = c.Do(ctx, "job", func(ctx context.Context, token Token) error {
+			cancel()
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		want(t, "Do", err, context.Canceled)
+		if h, _ := f.queue("job"); h != 0 {
+			t.Error("it is not released after its context ended")
+		}
+		// A panic passes, and releases.
+		func() {
+			defer func() { _ = recover() }()
+			_ = c.Do(t.Context(), "job", func(context.Context, Token) error { panic("boom") })
+		}()
+		if h, _ := f.queue("job"); h != 0 {
+			t.Error("it is not released after a panic")
+		}
+	})
+}
+
+func TestManyLocksAtOnce(t *testing.T) {
+	world(t, func(c *Config) { c.MaxPending = 16 }, func(t *testing.T, f *fakeCell, c *Client) {
+		s := open(t, c)
+		done := make(chan error)
+		inside := atomic.Int32{}
+		const n = 200
+		for range n {
+			go func() {
+				l, err := s.Lock(t.Context(), "job")
+				if err == nil {
+					if inside.Add(1) != 1 {
+						err = errors.New("two hold it at once")
+					}
+					time.Sleep(time.Millisecond)
+					inside.Add(-1)
+					err = errors.Join(err, l.Unlock(t.Context()))
+				}
+				done <- err
+			}()
+		}
+		time.Sleep(50 * time.Millisecond)
+		f.cut("n1:1")
+		time.Sleep(50 * time.Millisecond)
+		f.cut("n2:1")
+		for range n {
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}
+		f.with(func() {
+			if f.applied["acquire"] != n || f.token != n {
+				t.Errorf("%d acquires and %d tokens, want %d each", f.applied["acquire"], f.token, n)
+			}
+			if len(f.sessions[uint64(s.ID())].replies) > 100 {
+				t.Errorf("%d replies are unacknowledged", len(f.sessions[uint64(s.ID())].replies))
+			}
+		})
+	})
+}
