@@ -189,7 +189,12 @@ func (l *Log) seal() error {
 		return err
 	}
 	if l.pos+disk.SectorBytes+headerBytes+tailRoom > l.segments[len(l.segments)-1].size {
-		return l.rotate(0) // the head of a new segment says it as well
+		// The head of a new segment says it as well. On a full disk the proof
+		// has to wait; what is durable is so without it.
+		if err := l.rotate(0); !errors.Is(err, ErrNoSpace) {
+			return err
+		}
+		return nil
 	}
 	if used := l.pos % disk.SectorBytes; used > 0 {
 		fill := max(0, disk.SectorBytes-int(used)-headerBytes)

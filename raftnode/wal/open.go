@@ -24,7 +24,6 @@ func Open(fsys disk.FS, dir string, o Options) (*Log, Contents, error) {
 	l := &Log{
 		fs: fsys, dir: dir, identity: o.Identity,
 		segmentBytes: (o.SegmentBytes + frameAlign - 1) / frameAlign * frameAlign,
-		zeros:        make([]byte, min(prepareStep, o.SegmentBytes)),
 		span:         span{first: 1},
 		seq:          1,
 	}

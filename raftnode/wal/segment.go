@@ -84,6 +84,9 @@ func (l *Log) prepare(size int64) error {
 		}
 		l.next = prepared{file: file}
 	}
+	if l.zeros == nil {
+		l.zeros = make([]byte, min(prepareStep, l.segmentBytes))
+	}
 	for at := l.next.size; at < size; {
 		n := min(int64(len(l.zeros)), size-at)
 		if _, err := l.next.file.WriteAt(l.zeros[:n], at); err != nil {
@@ -159,6 +162,16 @@ func (l *Log) rotate(need int) error {
 		return fmt.Errorf("wal: begin segment %s: %w", path, err)
 	}
 	if err := l.fs.SyncDir(l.dir); err != nil {
+		return fmt.Errorf("wal: begin segment %s: %w", path, err)
+	}
+	// A handle keeps the name it was opened with, and errors would show that.
+	file, err := l.fs.Open(path)
+	if err != nil {
+		return fmt.Errorf("wal: begin segment %s: %w", path, err)
+	}
+	err = l.next.file.Close()
+	l.next = prepared{file: file}
+	if err != nil {
 		return fmt.Errorf("wal: begin segment %s: %w", path, err)
 	}
 
