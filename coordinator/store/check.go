@@ -95,11 +95,8 @@ func (c *checker) chunks() {
 		c.fail("chunks of history %d, known are %d", c.chunk, marks)
 		return
 	}
-	oldest := h.first
-	if len(marks) > 0 {
-		oldest = marks[0]
-	}
-	if s.compacted > s.revision || oldest > max(2, s.compacted) {
+	oldest := h.oldest()
+	if s.compacted > s.revision || oldest > max(2, s.compacted+1) {
 		c.fail("history from revision %d, compacted to %d of %d", oldest, s.compacted, s.revision)
 	}
 	var e Event
@@ -158,6 +155,6 @@ func (c *checker) replay() {
 
 // mayBeGone says that a record may have been removed without an event.
 func (c *checker) mayBeGone(space Space, r Record) bool {
-	return space != Keys && r.Exists() && r.Mod < c.s.compacted &&
+	return space != Keys && r.Exists() && r.Mod <= c.s.compacted &&
 		c.s.options.Disposable != nil && c.s.options.Disposable(space, r)
 }

@@ -20,7 +20,7 @@ func (t *Tx) Compact(rev uint64) error {
 		return fmt.Errorf("compact to revision %d: %w: the newest is %d", rev, ErrFuture, s.revision)
 	}
 	s.compacted = rev
-	t.sweep()
+	t.sweep(rev)
 	return nil
 }
 
@@ -30,16 +30,20 @@ func (t *Tx) Compact(rev uint64) error {
 // of a chunk calls it too.
 func (t *Tx) AutoCompact(nowMillis int64) {
 	s, h := t.s, &t.s.history
+	upTo := s.compacted
 	for i := 0; i < len(h.closed) && i < sweepChunks; i++ {
 		following := h.following(i)
-		tooMany := s.revision-(following-1) >= s.options.KeepRevisions
+		tooMany := following <= s.revision && s.revision-following+1 >= s.options.KeepRevisions
 		tooOld := h.closed[i].millis <= nowMillis-s.options.KeepMillis
-		if following > s.revision || !tooMany && !tooOld {
+		if !tooMany && !tooOld {
 			break
 		}
-		s.compacted = max(s.compacted, following)
+		// With age goes even the newest chunk: else a store that one huge last
+		// revision has filled would stay full, as nothing may follow it.
+		upTo = max(upTo, following)
+		s.compacted = max(s.compacted, min(following, s.revision))
 	}
-	t.sweep()
+	t.sweep(upTo)
 }
 
 // following is the first revision after the i-th closed chunk.
@@ -50,11 +54,19 @@ func (h *history) following(i int) uint64 {
 	return h.first
 }
 
-// sweep drops chunks that lie wholly below the compacted revision.
-func (t *Tx) sweep() {
+// oldest is the first revision of the chunks that are kept.
+func (h *history) oldest() uint64 {
+	if len(h.closed) > 0 {
+		return h.closed[0].first
+	}
+	return h.first
+}
+
+// sweep drops chunks that lie wholly below the revision upTo.
+func (t *Tx) sweep(upTo uint64) {
 	s, h := t.s, &t.s.history
 	for range sweepChunks {
-		if len(h.closed) == 0 || h.following(0) > s.compacted {
+		if len(h.closed) == 0 || h.following(0) > upTo {
 			return
 		}
 		t.dispose(s.chunk(0))

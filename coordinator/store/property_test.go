@@ -85,7 +85,7 @@ func (m *machine) compacted() {
 	}
 	for name, r := range m.model.current {
 		_, ok := s.Get(name.space, name.key)
-		if !ok && name.space != Keys && free(name.space, r) && r.Mod < s.Compacted() {
+		if !ok && name.space != Keys && free(name.space, r) && r.Mod <= s.Compacted() {
 			m.dropped[droppedRecord{name, r.Mod}] = true
 			delete(m.model.current, name)
 		}
@@ -287,11 +287,11 @@ func (m *machine) since(t *rapid.T) {
 	from := rapid.Uint64Range(0, m.model.revision()+2).Draw(t, "from")
 	maxEvents := rapid.IntRange(1, 100).Draw(t, "max events")
 	maxBytes := rapid.SampledFrom([]int{1, 100, 10_000, 1 << 20}).Draw(t, "max bytes")
-	if from < m.each.Compacted() {
+	if from < m.each.WatchableFrom() {
 		if _, _, err := m.each.Since(from, maxEvents, maxBytes); !errors.Is(err, ErrCompacted) {
-			t.Fatalf("since %d, compacted to %d: %v", from, m.each.Compacted(), err)
+			t.Fatalf("since %d, kept from %d: %v", from, m.each.WatchableFrom(), err)
 		}
-		from = m.each.Compacted()
+		from = m.each.WatchableFrom()
 	}
 	var want []Event
 	for rev := from; rev <= m.model.revision(); rev++ {

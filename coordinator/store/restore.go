@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+	"slices"
 )
 
 // ErrSnapshot says that what was given to Restore is not a snapshot of a store.
@@ -43,6 +43,7 @@ type loader struct {
 	next   uint64 // the revision that the next chunk begins with; 0: not known yet
 	millis int64  // of the last event read
 	full   bool
+	piece  []byte // scratch
 }
 
 func damaged(format string, a ...any) error {
@@ -111,14 +112,14 @@ func (l *loader) row() (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	key, err := l.text(keys, maxRowKey)
+	if keys > maxRowKey || values > maxRowValue {
+		return false, damaged("a row with a key of %d and a value of %d bytes", keys, values)
+	}
+	text, err := l.text(keys+values, maxRowKey+maxRowValue)
 	if err != nil {
 		return false, err
 	}
-	value, err := l.text(values, maxRowValue)
-	if err != nil {
-		return false, err
-	}
+	key, value := text[:keys], text[keys:]
 	if key <= l.last {
 		return false, damaged("rows out of order")
 	}
@@ -155,7 +156,7 @@ func (l *loader) chunk(key, value string) error {
 	}
 	first := binary.BigEndian.Uint64([]byte(key[1:]))
 	switch {
-	case l.next == 0 && (first < 2 || first > max(2, l.s.compacted)):
+	case l.next == 0 && (first < 2 || first > max(2, l.s.compacted+1)):
 		return damaged("history begins with revision %d, compacted to %d", first, l.s.compacted)
 	case l.next != 0 && first != l.next:
 		return damaged("history goes on with revision %d where %d is due", first, l.next)
@@ -206,7 +207,7 @@ func (l *loader) finish() error {
 	if len(h.closed) > 0 && h.first != l.next {
 		return damaged("open chunk from revision %d where %d is due", h.first, l.next)
 	}
-	if len(h.closed) == 0 && h.first > max(2, s.compacted) {
+	if len(h.closed) == 0 && h.first > max(2, s.compacted+1) {
 		return damaged("history begins with revision %d, compacted to %d", h.first, s.compacted)
 	}
 	n, err := l.events(h.first, l.open)
@@ -238,6 +239,9 @@ func (l *loader) uvarint() (uint64, error) {
 		}
 		v |= uint64(c&0x7f) << shift
 		if c < 0x80 {
+			if c == 0 && shift > 0 {
+				return 0, damaged("a number written longer than it is")
+			}
 			return v, nil
 		}
 	}
@@ -249,16 +253,20 @@ func (l *loader) text(n, limit uint64) (string, error) {
 	if n > limit {
 		return "", damaged("a length of %d bytes where at most %d are allowed", n, limit)
 	}
-	var b strings.Builder
-	if n <= 1<<20 {
-		b.Grow(int(n))
+	l.piece = l.piece[:0]
+	for left := int(n); left > 0; {
+		step := min(left, 64<<10)
+		l.piece = slices.Grow(l.piece, step)
+		at := len(l.piece)
+		m, err := io.ReadFull(l.r, l.piece[at:at+step])
+		l.piece = l.piece[:at+m]
+		l.offset += int64(m)
+		if err != nil {
+			return "", l.cut(err)
+		}
+		left -= step
 	}
-	m, err := io.CopyN(&b, l.r, int64(n))
-	l.offset += m
-	if err != nil {
-		return "", l.cut(err)
-	}
-	return b.String(), nil
+	return string(l.piece), nil
 }
 
 // cut tells an end that comes too early from another failure to read.

@@ -7,10 +7,10 @@ import "fmt"
 // return more than maxEvents events or maxBytes bytes of keys and values
 // (before-images included), but returns at least one revision when there is
 // one. From a revision that has not happened yet there are no events and next
-// is from. ErrCompacted: from is below Compacted.
+// is from. ErrCompacted: from is below WatchableFrom.
 func (s *Store) Since(from uint64, maxEvents, maxBytes int) (events []Event, next uint64, err error) {
-	if from < s.compacted {
-		return nil, 0, fmt.Errorf("events since revision %d: %w: they are kept from revision %d on", from, ErrCompacted, s.compacted)
+	if kept := s.WatchableFrom(); from < kept {
+		return nil, 0, fmt.Errorf("events since revision %d: %w: they are kept from revision %d on", from, ErrCompacted, kept)
 	}
 	if from > s.revision {
 		return nil, from, nil
@@ -33,4 +33,13 @@ func (s *Store) Since(from uint64, maxEvents, maxBytes int) (events []Event, nex
 		next = s.revision + 1
 	}
 	return events, next, nil
+}
+
+// WatchableFrom is the oldest revision that Since takes: Compacted, or, when
+// even the newest revision has been dropped for its age, the one after it.
+func (s *Store) WatchableFrom() uint64 {
+	if oldest := s.history.oldest(); oldest > 2 {
+		return max(s.compacted, oldest)
+	}
+	return s.compacted
 }

@@ -78,8 +78,8 @@ func (s *Store) Close() {
 // Revision is that of the newest change; 1 in a store that never had one.
 func (s *Store) Revision() uint64 { return s.revision }
 
-// Compacted is the oldest revision that can be read and watched from; 0 while
-// nothing has been dropped.
+// Compacted is the oldest revision that can be read at; 0 while nothing has
+// been dropped. See WatchableFrom for watching.
 func (s *Store) Compacted() uint64 { return s.compacted }
 
 // Len is the number of records of a space.
