@@ -152,6 +152,7 @@ func (r *Replica) applyChange(e *raftpb.Entry) {
 	number, about := decodeChangeContext(cc.GetContext())
 	conf := r.node.ApplyConfChange(cc)
 	r.members = r.members.applied(cc, about, conf)
+	r.log.checkMembers(r.members)
 	if r.change != nil && number == r.change.number {
 		r.change.applied = true
 	}

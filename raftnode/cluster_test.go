@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -248,9 +249,9 @@ func (n *simNode) turn() {
 	}
 }
 
-// step lets the next thing happen.
+// step lets the next thing happen, at most a tick from now.
 func (c *cluster) step() {
-	next := time.Duration(1 << 62)
+	next := c.now + 50*time.Millisecond
 	if len(c.mail) > 0 {
 		next = c.mail[0].at
 	}
@@ -355,3 +356,22 @@ func numbered(prefix string, n int) []string {
 	}
 	return list
 }
+
+// stream returns the newest snapshot of a node as it would be sent.
+func (n *simNode) stream(t testing.TB) (*raftpb.Message, []byte) {
+	s := n.replica.log.snapshot
+	r, err := openStream(n.fs, n.replica.files[0].path, n.replica.metaOf(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	b, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	term := n.replica.hard.GetTerm()
+	return &raftpb.Message{Type: raftpb.MsgSnap.Enum(), From: new(uint64(n.id)), To: new(uint64(2)), Term: &term, Snapshot: s}, b
+}
+
+// errNoSpace is what a full disk says.
+var errNoSpace error = syscall.ENOSPC

@@ -71,6 +71,7 @@ func (r *Replica) install(s *raftpb.Snapshot) error {
 		return err
 	}
 	r.log.install(raftSnapshot(meta.GetIndex(), meta.GetTerm(), r.members))
+	r.log.lacking = false
 	r.role = r.restingRole()
 	r.cfg.Logger.Info().Uint64("index", meta.GetIndex()).Msg("a snapshot was installed")
 	if r.cfg.MembersChanged != nil {

@@ -18,6 +18,11 @@ type memoryLog struct {
 	base     uint64            // index of the entry before the first
 	baseTerm uint64
 	entries  []*raftpb.Entry
+
+	// lacking is set while a member is not in the newest snapshot yet, being newer: raft would refuse the snapshot there.
+	lacking bool
+	// wanted is set when a snapshot was asked for that could not be given.
+	wanted bool
 }
 
 func (l *memoryLog) last() uint64 { return l.base + uint64(len(l.entries)) }
@@ -72,7 +77,8 @@ func (l *memoryLog) FirstIndex() (uint64, error) { return l.base + 1, nil }
 
 // Snapshot implements raft.Storage.
 func (l *memoryLog) Snapshot() (*raftpb.Snapshot, error) {
-	if l.snapshot == nil {
+	if l.snapshot == nil || l.lacking {
+		l.wanted = true
 		return nil, raft.ErrSnapshotTemporarilyUnavailable
 	}
 	return l.snapshot, nil
@@ -108,6 +114,21 @@ func (l *memoryLog) compact(index uint64) {
 	l.base = index
 	// A copy: the old array, with all it refers to, can go.
 	l.entries = append(make([]*raftpb.Entry, 0, len(rest)+64), rest...)
+}
+
+// setSnapshot makes s the newest snapshot, and notes whether it knows all members.
+func (l *memoryLog) setSnapshot(s *raftpb.Snapshot, now membership) {
+	l.snapshot, l.wanted = s, false
+	l.checkMembers(now)
+}
+
+// checkMembers notes whether the newest snapshot knows all members there are now.
+func (l *memoryLog) checkMembers(now membership) {
+	l.lacking = false
+	then := membership{conf: l.snapshot.GetMetadata().GetConfState()}
+	for _, m := range now.names {
+		l.lacking = l.lacking || !then.has(m.ID)
+	}
 }
 
 // trailing returns the index up to which the log can be compacted when some entries before index are to stay: at most

@@ -85,7 +85,8 @@ func (r *Replica) snapshotDue(now time.Duration) bool {
 	if len(r.files) == 0 || r.applied <= r.files[0].index || now < r.notBefore {
 		return false
 	}
-	return r.since >= r.cfg.Tuning.SnapshotBytes || r.applied-r.files[0].index >= r.cfg.Tuning.SnapshotEntries
+	// A new member may need one that knows it.
+	return r.log.wanted || r.since >= r.cfg.Tuning.SnapshotBytes || r.applied-r.files[0].index >= r.cfg.Tuning.SnapshotEntries
 }
 
 // beginSnapshot pins the state.
@@ -137,7 +138,7 @@ func (r *Replica) finishSnapshot(t *taking, file string) error {
 	if err := r.wal.Mark(t.index, t.term); err != nil {
 		return fmt.Errorf("mark a snapshot in the log: %w", err)
 	}
-	r.log.snapshot = raftSnapshot(t.index, t.term, t.members)
+	r.log.setSnapshot(raftSnapshot(t.index, t.term, t.members), r.members)
 	r.log.compact(r.heldFrom(r.log.trailing(t.index, r.cfg.Tuning.TrailingEntries, r.cfg.Tuning.SnapshotBytes)))
 	r.cfg.Logger.Info().Uint64("index", t.index).Msg("a snapshot was taken")
 	return r.addFile(f)

@@ -1,0 +1,163 @@
+package raftnode
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/conch-lock/conch/raftnode/disk"
+)
+
+// change makes one change of members and returns its outcome.
+func (n *simNode) change(kind ChangeKind, m Member) error {
+	n.c.t.Helper()
+	var result error
+	done := false
+	n.in.Changes = append(n.in.Changes, ChangeRequest{kind, m, func(err error) { result, done = err, true }})
+	n.due = n.c.now
+	n.c.until(fmt.Sprintf("%v %v", kind, m.ID), 30*time.Second, func() bool { return done })
+	return result
+}
+
+func TestAddPromoteRemove(t *testing.T) {
+	c := newCluster(t, 20, 3, snapshotTuning())
+	l := c.leader()
+	l.propose(numbered("v", 30)...)
+	c.everywhere("v29")
+
+	fourth := c.add(4, nil)
+	new := Member{ID: 4, Name: "n4", Address: "n4:1"}
+	if err := l.change(Promote, new); !errors.Is(err, ErrBadChange) {
+		t.Errorf("promote a stranger: %v", err)
+	}
+	if err := l.change(AddLearner, new); err != nil {
+		t.Fatalf("add: %v", err)
+	}
+	if err := l.change(AddLearner, new); !errors.Is(err, ErrBadChange) {
+		t.Errorf("add twice: %v", err)
+	}
+	c.everywhere("v29")
+	if s := fourth.replica.Status(); s.Role != Learner {
+		t.Errorf("the new node is a %v", s.Role)
+	}
+	if err := l.change(Promote, new); err != nil {
+		t.Fatalf("promote: %v", err)
+	}
+	c.until("the promotion everywhere", 5*time.Second, func() bool {
+		return !slices.ContainsFunc(c.nodes, func(n *simNode) bool {
+			return len(n.replica.members.conf.GetVoters()) != 4 || n.replica.members.joint()
+		})
+	})
+	if s := fourth.replica.Status(); s.Role != Follower {
+		t.Errorf("the promoted node is a %v", s.Role)
+	}
+	for _, n := range c.nodes {
+		if i := slices.Index(n.members, new); i < 0 {
+			t.Errorf("node %v knows the members %+v", n.id, n.members)
+		}
+	}
+	// The leader removes itself: another one takes over.
+	if err := l.change(Remove, Member{ID: l.id}); err != nil {
+		t.Fatalf("remove: %v", err)
+	}
+	c.until("another leader", 10*time.Second, func() bool {
+		return slices.ContainsFunc(c.nodes, func(n *simNode) bool { return n != l && n.machine.leads != 0 })
+	})
+	if l.machine.leads != 0 {
+		t.Error("the removed leader leads")
+	}
+	next := c.leader()
+	if err := next.change(AddLearner, Member{ID: l.id, Name: "again"}); !errors.Is(err, ErrBadChange) {
+		t.Errorf("an id used again: %v", err)
+	}
+	l.crash(disk.KeepUnsynced(), true)
+	next.propose("after")
+	c.everywhere("after")
+	// Everybody starts again with the members as they are now.
+	for _, n := range c.nodes {
+		if n != l {
+			n.crash(disk.DropUnsynced(), false)
+			n.start()
+			if n.err != nil {
+				t.Fatal(n.err)
+			}
+		}
+	}
+	c.leader().propose("restarted")
+	c.everywhere("restarted")
+	for _, n := range c.nodes {
+		if n.up() && (len(n.members) != 3 || !n.replica.members.wasRemoved(l.id)) {
+			t.Errorf("node %v: members %+v, removed %v", n.id, n.members, n.replica.members.removed)
+		}
+	}
+}
+
+func TestLearnerThatLagsIsNotPromoted(t *testing.T) {
+	tuning := smallTuning()
+	tuning.PromoteLag = 5
+	c := newCluster(t, 21, 3, tuning)
+	l := c.leader()
+	l.propose(numbered("v", 30)...)
+	c.everywhere("v29")
+	if err := l.change(AddLearner, Member{ID: 9, Name: "absent"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.change(Promote, Member{ID: 9}); !errors.Is(err, ErrNotCaughtUp) {
+		t.Errorf("promote a node that was never heard of: %v", err)
+	}
+	if err := c.node(l.id%3+1).change(Remove, Member{ID: 9}); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("a change by a follower: %v", err)
+	}
+	if err := l.change(Remove, Member{ID: 9}); err != nil {
+		t.Errorf("remove a node that was never heard of: %v", err)
+	}
+}
+
+func TestLastVoterStays(t *testing.T) {
+	c := newCluster(t, 22, 1, smallTuning())
+	if err := c.leader().change(Remove, Member{ID: 1}); !errors.Is(err, ErrBadChange) {
+		t.Errorf("remove the only voter: %v", err)
+	}
+}
+
+func TestMembershipEncoding(t *testing.T) {
+	m, err := newMembership([]Member{{ID: 3, Name: "c", Address: "c:1"}, {ID: 1, Name: "a", Address: "a:1"}, {ID: 2}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.removed = []NodeID{7, 9}
+	b := m.encode()
+	back, err := decodeMembership(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(back.encode(), b) || !slices.Equal(back.names, m.names) || !slices.Equal(back.removed, m.removed) {
+		t.Errorf("%+v came back as %+v", m, back)
+	}
+	for i := range b {
+		if _, err := decodeMembership(b[:i]); err == nil {
+			t.Errorf("the first %d of %d bytes were taken for a membership", i, len(b))
+		}
+	}
+	for _, bad := range [][]Member{
+		{{ID: 1}, {ID: 1}}, {{ID: 0}}, {{ID: maxNodeID}}, {{ID: 1, Learner: true}}, {},
+	} {
+		if _, err := newMembership(bad); err == nil {
+			t.Errorf("%+v were taken for initial members", bad)
+		}
+	}
+}
+
+func FuzzDecodeMembership(f *testing.F) {
+	m, _ := newMembership([]Member{{ID: 3, Name: "c"}, {ID: 1}})
+	f.Add(m.encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if m, err := decodeMembership(b); err == nil {
+			if _, err := decodeMembership(m.encode()); err != nil {
+				t.Errorf("%x: what was decoded cannot be: %v", b, err)
+			}
+		}
+	})
+}
