@@ -76,10 +76,11 @@ type fakeNode struct {
 
 // fault is what a hook does to a request. The zero value lets it pass.
 type fault struct {
-	refuse    *api.Error // answer this and do nothing
-	lose      bool       // do nothing and do not answer
-	loseReply bool       // do it and do not answer
-	kill      bool       // then break the connection
+	refuse    *api.Error    // answer this and do nothing
+	lose      bool          // do nothing and do not answer
+	loseReply bool          // do it and do not answer
+	kill      bool          // then break the connection
+	delay     time.Duration // of the answer
 }
 
 type fakeStream struct {
@@ -241,6 +242,10 @@ func (st *fakeStream) handle(r *api.Request) {
 	resp := st.node.cell.do(st, r)
 	if resp != nil && !ft.loseReply {
 		resp.Id = r.GetId()
+		if ft.delay > 0 {
+			time.AfterFunc(ft.delay, func() { st.send(resp) })
+			return
+		}
 		st.send(resp)
 	}
 }

@@ -30,7 +30,12 @@ func TestGateIsBoundedAndFair(t *testing.T) {
 			}()
 			synctest.Wait()
 		}
-		g.leave(10)
+		g.leave(10) // room for a small one, which does not pass the large ones
+		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := g.enter(ctx, 10); err == nil {
+			t.Fatal("a small one passed the line")
+		}
 		g.leave(10)
 		if i := <-order; i != 0 {
 			t.Error("the second got in first")

@@ -57,8 +57,9 @@ func (s *Session) tend(now time.Duration) time.Duration {
 	}
 	// Connected, and yet nothing is acknowledged: the node may be cut off from
 	// the others. Try another one while there is time.
-	if since := max(s.acked, l.adopted); s.state == Jeopardy && s.c.hasOthers(l) {
-		if try := since + max(s.ttl/4, leastSwitch); now >= try {
+	if s.state == Jeopardy && len(s.beats) > 0 && s.c.hasOthers(l) {
+		since := max(s.beats[0].sent, l.adopted)
+		if try := since + s.ttl/switchPart; now >= try {
 			l.fail(fmt.Errorf("no keep-alive was acknowledged there for %v", (now - since).Round(time.Millisecond)))
 		} else {
 			next = min(next, try)

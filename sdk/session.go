@@ -48,8 +48,9 @@ const (
 	// maxBeats is how many unacknowledged keep-alives are remembered. The
 	// oldest is forgotten first; its acknowledgement would be worth the least.
 	maxBeats = 32
-	// leastSwitch is how long a connection without acknowledgements is kept.
-	leastSwitch = 250 * time.Millisecond
+	// switchPart is for which part of the time to live a session in jeopardy
+	// waits for the acknowledgement of a keep-alive before another node is tried.
+	switchPart = 4
 )
 
 // Session is what locks are held in: when it is over, they are released. It

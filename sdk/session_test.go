@@ -70,6 +70,56 @@ func TestHolderKnowsFirst(t *testing.T) {
 	})
 }
 
+// An acknowledgement that was long under way does not count from its arrival.
+func TestDeadlineCountsFromSending(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		start := time.Now()
+		s := open(t, c, WithTTL(9*time.Second))
+		f.hook("n1:1", func(r *api.Request) fault {
+			if r.GetKeepAlive() != nil {
+				return fault{delay: 2 * time.Second}
+			}
+			return fault{}
+		})
+		time.Sleep(5500 * time.Millisecond) // sent after 3 s, acknowledged after 5 s
+		if safe := s.Deadline().Sub(start); safe != 11100*time.Millisecond {
+			t.Errorf("the deadline is %v after the start, want 3s + 8.1s", safe)
+		}
+	})
+}
+
+// A claim that waits for long does not keep the cell from forgetting the
+// replies of those after it.
+func TestLongWaiterHoldsUpNoAcknowledgements(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		s := open(t, c)
+		held := take(t, s, "long")
+		got := make(chan *Lock, 1)
+		go func() {
+			l, err := s.Lock(t.Context(), "long")
+			if err != nil {
+				t.Error(err)
+			}
+			got <- l
+		}()
+		synctest.Wait()
+		for range 50 {
+			if err := take(t, s, "short").Unlock(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.with(func() {
+			if n := len(f.sessions[uint64(s.ID())].replies); n > 3 {
+				t.Errorf("the cell has to remember %d replies", n)
+			}
+		})
+		if err := held.Unlock(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		<-got
+	})
+}
+
 // A machine that was suspended finds its sessions over although no timer has
 // fired yet.
 func TestSuspendedMachine(t *testing.T) {
