@@ -74,3 +74,10 @@ func jobControlled() bool {
 	}
 	return false
 }
+
+// Suspend stops this process as Ctrl-Z does, when somebody could continue it.
+func Suspend() {
+	if jobControlled() {
+		_ = unix.Kill(os.Getpid(), unix.SIGSTOP)
+	}
+}
