@@ -10,10 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"storj.io/drpc/drpcmanager"
+	"storj.io/drpc/drpcerr"
 	"storj.io/drpc/drpcmux"
 	"storj.io/drpc/drpcserver"
-	"storj.io/drpc/drpcstream"
 
 	"github.com/conch-lock/conch/api"
 )
@@ -65,6 +64,7 @@ type fakeNode struct {
 	// Guarded by cell.mu.
 	down     bool // refuses connections
 	mute     bool // swallows everything
+	full     bool // ends streams with an error
 	deaf     bool // hears keep-alives and acknowledges none
 	hook     func(*api.Request) fault
 	hint     *api.LeaderHint
@@ -141,23 +141,22 @@ func (f *fakeCell) dial(ctx context.Context, endpoint string) (net.Conn, error) 
 	n.accepted++
 	near, far := net.Pipe()
 	fc := &faultConn{Conn: near, node: n}
-	f.wg.Add(1)
-	go func() {
-		defer f.wg.Done()
-		defer far.Close()
-		head := make([]byte, 8)
-		if _, err := io.ReadFull(far, head); err != nil || string(head) != "DRPC!!!1" {
-			return
-		}
-		mux := drpcmux.New()
-		if err := api.DRPCRegisterConch(mux, &fakeServer{node: n, conn: fc}); err != nil {
-			f.t.Error(err)
-		}
-		_ = drpcserver.NewWithOptions(mux, drpcserver.Options{Manager: drpcmanager.Options{
-			Stream: drpcstream.Options{},
-		}}).ServeOne(context.Background(), far)
-	}()
+	f.wg.Go(func() { n.serve(far, fc) })
 	return fc, nil
+}
+
+// serve serves one connection, of which near is the client's end.
+func (n *fakeNode) serve(far net.Conn, near *faultConn) {
+	defer far.Close()
+	head := make([]byte, 8)
+	if _, err := io.ReadFull(far, head); err != nil || string(head) != "DRPC!!!1" {
+		return
+	}
+	mux := drpcmux.New()
+	if err := api.DRPCRegisterConch(mux, &fakeServer{node: n, conn: near}); err != nil {
+		n.cell.t.Error(err)
+	}
+	_ = drpcserver.New(mux).ServeOne(context.Background(), far)
 }
 
 type fakeServer struct {
@@ -168,6 +167,9 @@ type fakeServer struct {
 
 func (s *fakeServer) Stream(stream api.DRPCConch_StreamStream) error {
 	f := s.node.cell
+	if s.node.full {
+		return drpcerr.WithCode(errors.New("this node is stopping"), uint64(api.Code_UNAVAILABLE))
+	}
 	st := &fakeStream{node: s.node, conn: s.conn, out: make(chan *api.Response, 1<<16), closed: make(chan struct{}), watches: map[uint64]*api.WatchRequest{}}
 	f.mu.Lock()
 	s.node.streams[st] = true

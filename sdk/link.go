@@ -12,6 +12,7 @@ import (
 
 	"storj.io/drpc"
 	"storj.io/drpc/drpcconn"
+	"storj.io/drpc/drpcerr"
 	"storj.io/drpc/drpcmanager"
 	"storj.io/drpc/drpcmigrate"
 	"storj.io/drpc/drpcstream"
@@ -87,8 +88,8 @@ func (c *Client) open(ctx context.Context, endpoint string) (*link, error) {
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("no answer to the greeting: %w", causeOf(ctx))
 		}
-		if errors.Is(err, io.EOF) {
-			err = fmt.Errorf("closed during the greeting, perhaps not a Conch client port, or TLS on one side alone: %w", err)
+		if err = streamError(err); err == errHungUp {
+			err = fmt.Errorf("%w during the greeting: perhaps it is no Conch client port, or TLS is on at one side alone", err)
 		}
 		return nil, err
 	}
@@ -147,7 +148,7 @@ func (c *Client) hello(endpoint string, conn *drpcconn.Conn) (*link, error) {
 	}
 	frames, err := stream.Recv()
 	if err != nil {
-		return nil, err
+		return nil, streamError(err)
 	}
 	for _, r := range frames.GetResponses() {
 		switch {
@@ -163,6 +164,24 @@ func (c *Client) hello(endpoint string, conn *drpcconn.Conn) (*link, error) {
 		return nil, errors.New("the first answer is not a hello")
 	}
 	return l, nil
+}
+
+// errHungUp stands for the errors by which DRPC tells of a connection that the
+// other side closed.
+var errHungUp = errors.New("the other side closed the connection")
+
+// streamError gives an error that ended a stream the code that the server sent
+// along, if it did.
+func streamError(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) {
+		return errHungUp
+	}
+	code := drpcerr.Code(err)
+	name, known := api.Code_name[int32(min(code, 1<<31-1))]
+	if code == 0 || !known {
+		return err
+	}
+	return &Error{Op: "stream", Code: Code(name), Message: err.Error(), Definite: false}
 }
 
 // flusher finds the flush of a stream, which is not in its interface.
@@ -340,7 +359,7 @@ func (l *link) read() {
 	for {
 		frames, err := l.stream.Recv()
 		if err != nil {
-			l.fail(fmt.Errorf("read: %w", err))
+			l.fail(fmt.Errorf("read: %w", streamError(err)))
 			return
 		}
 		l.c.receive(l, frames)
