@@ -29,6 +29,9 @@ func (m *tally) Apply(entries []Entry) {
 		if e.Index != m.index+1 {
 			m.trouble = append(m.trouble, fmt.Sprintf("entry %d applied after %d", e.Index, m.index))
 		}
+		if m.leads != 0 && e.Term > m.leads {
+			m.trouble = append(m.trouble, fmt.Sprintf("leads in term %d and applies entry %d of term %d", m.leads, e.Index, e.Term))
+		}
 		m.index, m.term = e.Index, e.Term
 		if e.Data != nil {
 			m.values = append(m.values, string(e.Data))

@@ -88,9 +88,14 @@ func TestSnapshotsAreTheSameEverywhere(t *testing.T) {
 func TestDamagedSnapshotFallsBackToTheOneBefore(t *testing.T) {
 	c := newCluster(t, 13, 1, snapshotTuning())
 	n := c.leader()
-	for i := range 35 {
-		n.propose(fmt.Sprint("v", i))
+	// Large enough to fill several files of the log.
+	want := numbered(strings.Repeat("x", 3000), 35)
+	for _, v := range want {
+		n.propose(v)
 		c.run(100 * time.Millisecond)
+	}
+	if s := n.replica.Status(); s.Log.First == 1 {
+		t.Fatalf("nothing was removed from the log: %+v", s.Log)
 	}
 	files := slices.Clone(n.replica.files)
 	if len(files) != 2 {
@@ -105,8 +110,8 @@ func TestDamagedSnapshotFallsBackToTheOneBefore(t *testing.T) {
 		t.Fatalf("with a whole snapshot before the damaged one: %v", n.err)
 	}
 	c.leader()
-	if want := numbered("v", 35); !slices.Equal(n.machine.values, want) {
-		t.Errorf("restored %q", n.machine.values)
+	if !slices.Equal(n.machine.values, want) {
+		t.Errorf("restored %d values", len(n.machine.values))
 	}
 	// With both damaged the start is refused, and says which files.
 	n.crash(disk.KeepUnsynced(), false)

@@ -114,6 +114,10 @@ func TestPausedFollowerDoesNotDisturb(t *testing.T) {
 	n.paused = true
 	c.run(5 * time.Second)
 	n.paused = false
+	n.turn()
+	if n.replica.role != Follower {
+		t.Errorf("after its pause the follower is a %v", n.replica.role)
+	}
 	c.run(3 * time.Second)
 	if l.machine.leads != term {
 		t.Errorf("the leader of term %d leads in term %d", term, l.machine.leads)
