@@ -73,9 +73,11 @@ const (
 	MaxDelay = 3600 * sessions.Second
 	MaxWait  = 365 * 24 * 3600 * sessions.Second
 
-	// MaxHolders is how many claims hold a lock at once; more wait. It bounds
-	// the size of a lock's record.
-	MaxHolders = 1024
+	// MaxHolders is how many claims hold a lock at once; more wait. So do those
+	// whose labels and values would take more than MaxHeldBytes together with
+	// those of the holders. Both keep a lock's record below 1 MiB.
+	MaxHolders   = 1024
+	MaxHeldBytes = 512 << 10
 )
 
 // Check says what is wrong with an item.
@@ -120,6 +122,10 @@ type Claim struct {
 	Revision uint64 // of the grant
 	Since    int64  // wall milliseconds of the grant, for people
 
+	// predecessor is the tenure that had ended last on the first of its locks
+	// when the claim was granted.
+	predecessor Tenure
+
 	parts []part // one for each lock, sorted by name
 	one   [1]part
 
@@ -147,6 +153,18 @@ func (c *Claim) Items() []Item {
 	}
 	return l
 }
+
+// Names lists the locks that the claim is for, sorted.
+func (c *Claim) Names() []Name {
+	l := make([]Name, len(c.parts))
+	for i := range c.parts {
+		l[i] = c.parts[i].item.Name
+	}
+	return l
+}
+
+// weight is what counts for MaxHeldBytes.
+func (c *Claim) weight() int { return c.Labels.Bytes() + len(c.Value) }
 
 // setItems ties the claim to no lock yet.
 func (c *Claim) setItems(items []Item) {
@@ -205,11 +223,15 @@ func readClaim(order uint64, row []byte) (*Claim, error) {
 	c.Queued = r.Int()
 	c.Deadline = r2d(r)
 	items := make([]Item, 0, 1)
-	for range r.Count() {
-		items = append(items, ReadItem(r))
+	n := r.Count()
+	if n < 1 || n > MaxItems {
+		r.Fail("a claim for %d locks: 1 to %d are allowed", n, MaxItems)
 	}
-	if len(items) == 0 {
-		r.Fail("a claim for nothing")
+	for range n {
+		if r.Err() != nil {
+			break
+		}
+		items = append(items, ReadItem(r))
 	}
 	if err := r.Done(); err != nil {
 		return nil, fmt.Errorf("claim %d: %w", order, err)

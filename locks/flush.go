@@ -14,7 +14,8 @@ type Sink interface {
 	Lock(*Lock)
 	// Granted is called for each claim that had waited and is granted now.
 	Granted(*Claim)
-	// Queue and Settle write and remove the rows of waiting claims.
+	// Queue and Settle write and remove the rows of waiting claims. The row is
+	// used again afterwards.
 	Queue(order uint64, row []byte)
 	Settle(order uint64)
 }
@@ -25,12 +26,16 @@ func (t *Table) Flush(to Sink) {
 	for _, l := range t.changed {
 		to.Lock(l)
 		l.changed = false
-		l.ended = nil
+		l.ended = l.ended[:0]
+		l.recalled = !l.free()
 	}
 	for _, c := range t.queued {
-		if !c.Granted() && t.byID[c.ID] == c {
-			to.Queue(c.Order, c.append(nil))
+		if c.Granted() || t.byID[c.ID] != c {
+			continue
 		}
+		t.row = c.append(t.row[:0])
+		to.Queue(c.Order, t.row)
+		c.doubt()
 	}
 	for _, c := range t.granted {
 		to.Granted(c)
@@ -50,6 +55,15 @@ func (t *Table) Flush(to Sink) {
 	clear(t.queued)
 	clear(t.granted)
 	t.changed, t.queued, t.granted, t.settled = t.changed[:0], t.queued[:0], t.granted[:0], t.settled[:0]
+}
+
+// doubt: what the store has of a free lock may be disposed of while the claim
+// waits for the others of its locks.
+func (c *Claim) doubt() {
+	for i := range c.parts {
+		l := c.parts[i].lock
+		l.recalled = !l.free()
+	}
 }
 
 // pruneTouched: a direct grant touches its locks without need of a pump.
@@ -97,7 +111,7 @@ func (r *Restorer) Lock(n Name, data []byte) error {
 	if rec.Free() && rec.Delayed == 0 {
 		return nil
 	}
-	l := &Lock{Name: n, delay: -1, token: rec.Token, last: rec.Last, delayed: rec.Delayed}
+	l := &Lock{Name: n, delay: -1, token: rec.Token, last: rec.Last, delayed: rec.Delayed, recalled: true}
 	r.t.byName[n] = l
 	if l.delayed != 0 {
 		r.t.delays.Push(l)
@@ -105,8 +119,8 @@ func (r *Restorer) Lock(n Name, data []byte) error {
 	for _, h := range rec.Holders {
 		if r.held[h.Claim] == nil {
 			r.held[h.Claim] = &Claim{
-				ID: h.Claim, Labels: h.Labels, Value: h.Value, Delay: h.Delay,
-				Token: h.Token, Revision: h.Revision, Since: h.Since, due: -1,
+				ID: h.Claim, Order: h.Order, Labels: h.Labels, Value: h.Value, Delay: h.Delay,
+				Token: h.Token, Revision: h.Revision, Since: h.Since, predecessor: h.Predecessor, due: -1,
 			}
 		}
 		r.parts[h.Claim] = append(r.parts[h.Claim], heldPart{
@@ -125,14 +139,25 @@ func (r *Restorer) Claim(order uint64, row []byte) error {
 	return err
 }
 
-// Finish ties everything together. Granted claims come in order of their
-// tokens, which is the order in which a lock lists its holders.
+// Finish ties everything together. A session lists its claims in order of
+// acceptance, a lock its holders in order of their tokens.
 func (r *Restorer) Finish(order uint64) error {
 	t := r.t
 	t.order = order
 	held := make([]*Claim, 0, len(r.held))
 	for _, c := range r.held {
 		held = append(held, c)
+	}
+	all := append(held[:len(held):len(held)], r.rows...)
+	sort.Slice(all, func(i, j int) bool { return all[i].Order < all[j].Order })
+	for i, c := range all {
+		switch {
+		case t.byID[c.ID] != nil:
+			return fmt.Errorf("claim %d of session %d stands twice", c.ID.Sequence, c.ID.Session)
+		case c.Order == 0 || c.Order > order || i > 0 && all[i-1].Order == c.Order:
+			return fmt.Errorf("claim %d of session %d has the place %d of %d", c.ID.Sequence, c.ID.Session, c.Order, order)
+		}
+		t.index(c)
 	}
 	sort.Slice(held, func(i, j int) bool { return held[i].Token < held[j].Token })
 	for _, c := range held {
@@ -142,7 +167,6 @@ func (r *Restorer) Finish(order uint64) error {
 			items[i] = p.item
 		}
 		c.setItems(items)
-		t.index(c)
 		for i, p := range parts {
 			c.parts[i].lock = p.lock
 			if len(p.lock.holders) == 0 {
@@ -152,10 +176,8 @@ func (r *Restorer) Finish(order uint64) error {
 		}
 	}
 	for _, c := range r.rows {
-		if t.byID[c.ID] != nil {
-			return fmt.Errorf("claim %d of session %d is granted and waits", c.ID.Sequence, c.ID.Session)
-		}
-		t.tie(c)
+		t.enqueue(c)
+		c.doubt()
 		if c.Deadline != 0 {
 			t.waits.Push(c)
 		}
@@ -185,15 +207,20 @@ func (t *Table) Check(now sessions.Time, open func(sessions.ID) bool) error {
 		if !open(id) {
 			return fmt.Errorf("session %d is over and has %d claims", id, l.n)
 		}
+		order := uint64(0)
 		for c := l.first; c != nil; c = c.younger {
 			n++
+			if c.Order <= order || c.Order > t.order {
+				return fmt.Errorf("claim %v has place %d after place %d of %d", c.ID, c.Order, order, t.order)
+			}
+			order = c.Order
 			if t.byID[c.ID] != c || c.ID.Session != id {
 				return fmt.Errorf("claim %v: its indexes disagree", c.ID)
 			}
 			if !c.Granted() && !waiting[c] {
 				return fmt.Errorf("claim %v waits in no queue", c.ID)
 			}
-			if !c.Granted() && t.grantable(c, now) {
+			if !c.Granted() && t.grantable(c) {
 				return fmt.Errorf("claim %v waits and could be granted", c.ID)
 			}
 		}
@@ -212,8 +239,22 @@ func (t *Table) Check(now sessions.Time, open func(sessions.ID) bool) error {
 
 func (t *Table) checkLock(l *Lock, now sessions.Time, waiting map[*Claim]bool) error {
 	var used uint32
+	weight, permits := 0, 0
+	count := func(p *part) error {
+		if p.item.Mode == Permits {
+			permits++
+			if p.item.Capacity != l.capacity {
+				return fmt.Errorf("capacity %d beside capacity %d", p.item.Capacity, l.capacity)
+			}
+		}
+		return nil
+	}
 	for i, p := range l.holders {
 		used += p.item.Permits
+		weight += p.claim.weight()
+		if err := count(p); err != nil {
+			return err
+		}
 		switch {
 		case p.lock != l || p.claim.Token == 0 || p.claim.Token > *t.token || p.claim.Token > l.token:
 			return fmt.Errorf("holder %v with token %d of at most %d", p.claim.ID, p.claim.Token, l.token)
@@ -234,12 +275,18 @@ func (t *Table) checkLock(l *Lock, now sessions.Time, waiting map[*Claim]bool) e
 			return fmt.Errorf("waiter %v out of order %d", p.claim.ID, p.claim.Order)
 		}
 		order = p.claim.Order
+		if err := count(p); err != nil {
+			return err
+		}
 		if p.next == nil && l.tail != p {
 			return fmt.Errorf("the tail is not the last waiter")
 		}
 	}
-	if n != l.waiting {
-		return fmt.Errorf("%d waiters, %d counted", n, l.waiting)
+	if n != l.waiting || permits != l.permits || weight != l.weight {
+		return fmt.Errorf("%d waiters, %d counted; %d for permits, %d counted; %d bytes held, %d counted", n, l.waiting, permits, l.permits, weight, l.weight)
+	}
+	if len(l.holders) > MaxHolders || len(l.holders) > 1 && weight > MaxHeldBytes {
+		return fmt.Errorf("%d holders with %d bytes", len(l.holders), weight)
 	}
 	if l.delayed != 0 && l.delayed <= now {
 		return fmt.Errorf("a delay that ended at %d still runs at %d", l.delayed, now)

@@ -40,6 +40,7 @@ type Tenure struct {
 // Holder is a grant as the record of its lock tells it.
 type Holder struct {
 	Claim    ClaimID
+	Order    uint64 // place in the cell's order of acceptance
 	Token    Token
 	Revision uint64 // of the grant
 	Since    int64  // wall milliseconds of the grant
@@ -49,6 +50,11 @@ type Holder struct {
 	Delay    sessions.Duration
 	Labels   sessions.Labels
 	Value    []byte
+
+	// Predecessor is the tenure that had ended last when this one began. It is
+	// spelt out for shared holders and permits alone; for an exclusive holder
+	// it is the record's Last, which cannot change beside it.
+	Predecessor Tenure
 }
 
 // Record is the state of a lock as it stands in the store: one at each revision
@@ -70,12 +76,16 @@ type Lock struct {
 
 	holders    []*part
 	used       uint32 // permits that the holders have
+	weight     int    // of the holders' labels and values
 	head, tail *part  // the queue
 	waiting    int    // its length
+	permits    int    // how many of holders and waiters are for permits
+	capacity   uint32 // which they all agree on, while there are any
 	token      Token  // the newest that was granted
 	last       Tenure
+	recalled   bool // token and last are right; else the store is to be asked before they are relied on
 
-	delayed sessions.Time // nobody is granted before; 0: no delay
+	delayed sessions.Time // nobody is granted until Expire ends the delay, at this time; 0: no delay
 	delay   int           // index among the delays, -1 for none
 
 	ended   []Tenure // in this step
@@ -102,14 +112,14 @@ func (l *Lock) Waiters(f func(c *Claim, item Item) bool) {
 }
 
 // admits says whether a claim could hold the lock beside those that do.
-func (l *Lock) admits(it Item, now sessions.Time) bool {
-	if now < l.delayed {
+func (l *Lock) admits(it Item, weight int) bool {
+	if l.delayed != 0 {
 		return false
 	}
 	if len(l.holders) == 0 {
 		return true
 	}
-	if len(l.holders) >= MaxHolders {
+	if len(l.holders) >= MaxHolders || l.weight+weight > MaxHeldBytes {
 		return false
 	}
 	held := l.holders[0].item
@@ -131,6 +141,15 @@ func (l *Lock) enqueue(p *part) {
 	}
 	l.tail = p
 	l.waiting++
+	l.count(p.item, 1)
+}
+
+// count keeps account of those that are for permits.
+func (l *Lock) count(it Item, by int) {
+	if it.Mode == Permits {
+		l.permits += by
+		l.capacity = it.Capacity
+	}
 }
 
 func (l *Lock) dequeue(p *part) {
@@ -146,25 +165,37 @@ func (l *Lock) dequeue(p *part) {
 	}
 	p.prev, p.next = nil, nil
 	l.waiting--
+	l.count(p.item, -1)
 }
 
 func (l *Lock) hold(p *part) {
 	l.holders = append(l.holders, p)
 	l.used += p.item.Permits
+	l.weight += p.claim.weight()
+	l.count(p.item, 1)
 }
 
 func (l *Lock) drop(p *part) {
 	for i, h := range l.holders {
 		if h == p {
-			l.holders = append(l.holders[:i], l.holders[i+1:]...)
+			last := len(l.holders) - 1
+			copy(l.holders[i:], l.holders[i+1:])
+			l.holders[last] = nil
+			l.holders = l.holders[:last]
 			l.used -= p.item.Permits
+			l.weight -= p.claim.weight()
+			l.count(p.item, -1)
 			return
 		}
 	}
 }
 
+// free says that nobody holds the lock and no delay runs: its record is worth
+// no more than its history.
+func (l *Lock) free() bool { return len(l.holders) == 0 && l.delayed == 0 }
+
 // idle says that the table need not know the lock any more.
-func (l *Lock) idle() bool { return len(l.holders) == 0 && l.head == nil && l.delayed == 0 }
+func (l *Lock) idle() bool { return l.free() && l.head == nil }
 
 // Record is the lock as it stands now.
 func (l *Lock) Record() Record {
@@ -178,9 +209,9 @@ func (l *Lock) Record() Record {
 func (p *part) holder() Holder {
 	c := p.claim
 	return Holder{
-		Claim: c.ID, Token: c.Token, Revision: c.Revision, Since: c.Since,
+		Claim: c.ID, Order: c.Order, Token: c.Token, Revision: c.Revision, Since: c.Since,
 		Mode: p.item.Mode, Permits: p.item.Permits, Capacity: p.item.Capacity,
-		Delay: c.Delay, Labels: c.Labels, Value: c.Value,
+		Delay: c.Delay, Labels: c.Labels, Value: c.Value, Predecessor: c.predecessor,
 	}
 }
 
@@ -192,6 +223,7 @@ func (l *Lock) Append(b []byte) []byte {
 		c := p.claim
 		b = record.AppendUint(b, c.ID.Session)
 		b = record.AppendUint(b, c.ID.Sequence)
+		b = record.AppendUint(b, c.Order)
 		b = record.AppendUint(b, c.Token)
 		b = record.AppendUint(b, c.Revision)
 		b = record.AppendInt(b, sessions.Time(c.Since))
@@ -201,6 +233,9 @@ func (l *Lock) Append(b []byte) []byte {
 		b = record.AppendInt(b, c.Delay)
 		b = c.Labels.Append(b)
 		b = record.AppendString(b, c.Value)
+		if p.item.Mode != Exclusive {
+			b = c.predecessor.append(b)
+		}
 	}
 	b = record.AppendUint(b, l.token)
 	b = record.AppendInt(b, l.delayed)
@@ -232,13 +267,16 @@ func ReadRecord(data []byte) (Record, error) {
 	var rec Record
 	for range r.Count() {
 		h := Holder{Claim: ClaimID{sessions.ID(r.Uint()), sessions.Sequence(r.Uint())}}
-		h.Token = Token(r.Uint())
+		h.Order, h.Token = r.Uint(), Token(r.Uint())
 		h.Revision = r.Uint()
 		h.Since = r.Int()
 		h.Mode, h.Permits, h.Capacity = Mode(r.Byte()), r.Uint32(), r.Uint32()
 		h.Delay = r2d(r)
 		h.Labels = sessions.ReadLabels(r)
 		h.Value = append([]byte(nil), r.Bytes()...)
+		if h.Mode != Exclusive {
+			h.Predecessor = readTenure(r)
+		}
 		if r.Err() != nil {
 			break
 		}
@@ -247,7 +285,15 @@ func ReadRecord(data []byte) (Record, error) {
 	rec.Token = Token(r.Uint())
 	rec.Delayed = r2d(r)
 	rec.Last = readTenure(r)
+	for i := range rec.Holders {
+		if h := &rec.Holders[i]; h.Mode == Exclusive {
+			h.Predecessor = rec.Last
+		}
+	}
 	for range r.Count() {
+		if r.Err() != nil {
+			break
+		}
 		rec.Ended = append(rec.Ended, readTenure(r))
 	}
 	return rec, r.Done()

@@ -53,7 +53,8 @@ type Table struct {
 	limits Limits
 	token  *Token // the cell's one counter, shared with the elections
 
-	// Recall finds the last tenure of a lock that the table has forgotten.
+	// Recall finds what the store has of a lock that nobody holds: the newest
+	// token and the last tenure, zeros when it has nothing any more.
 	Recall func(Name) (newest Token, last Tenure)
 
 	byName    map[Name]*Lock
@@ -72,6 +73,8 @@ type Table struct {
 	queued  []*Claim
 	settled []uint64 // orders whose rows go
 	emptied []*Lock  // that may have become idle without a change of their record
+
+	row []byte // used again for every row that is spelt
 }
 
 // Rebind points the table to the counter and the memory of another owner.
@@ -115,7 +118,7 @@ type Request struct {
 // Claim accepts a request: granted at once, queued, or refused with a Refusal.
 // The ID must not be in use.
 func (t *Table) Claim(at Step, q Request) (*Claim, error) {
-	if err := t.refuse(at, q); err != nil {
+	if err := t.refuse(q); err != nil {
 		return nil, err
 	}
 	c := &Claim{ID: q.ID, Labels: q.Labels, Value: q.Value, Delay: q.Delay, Queued: at.Millis, due: -1}
@@ -123,7 +126,7 @@ func (t *Table) Claim(at Step, q Request) (*Claim, error) {
 	t.order++
 	c.Order = t.order
 	t.tie(c)
-	if t.grantable(c, at.Now) {
+	if t.grantable(c) {
 		t.grant(at, c)
 		return c, nil
 	}
@@ -136,7 +139,7 @@ func (t *Table) Claim(at Step, q Request) (*Claim, error) {
 }
 
 // refuse says why a request is not accepted, nil when it is.
-func (t *Table) refuse(at Step, q Request) error {
+func (t *Table) refuse(q Request) error {
 	if line := t.bySession[q.ID.Session]; line != nil && line.n >= t.limits.ClaimsOfSession {
 		return &Refusal{Err: ErrTooMany, Message: fmt.Sprintf("session %d has %d claims, which is the limit", q.ID.Session, line.n)}
 	}
@@ -148,12 +151,10 @@ func (t *Table) refuse(at Step, q Request) error {
 		if l == nil {
 			continue
 		}
-		if it.Mode == Permits {
-			if other := l.capacity(); other != 0 && other != it.Capacity {
-				return t.refusal(l, ErrCapacity, fmt.Sprintf("is in use with a capacity of %d, not %d", other, it.Capacity))
-			}
+		if it.Mode == Permits && l.permits > 0 && l.capacity != it.Capacity {
+			return t.refusal(l, ErrCapacity, fmt.Sprintf("is in use with a capacity of %d, not %d", l.capacity, it.Capacity))
 		}
-		if q.Try && (l.head != nil || !l.admits(it, at.Now)) {
+		if q.Try && (l.head != nil || !l.admits(it, q.Labels.Bytes()+len(q.Value))) {
 			return t.refusal(l, ErrHeld, "")
 		}
 		if l.waiting >= t.limits.Waiters {
@@ -161,19 +162,6 @@ func (t *Table) refuse(at Step, q Request) error {
 		}
 	}
 	return nil
-}
-
-// capacity is that of the permits held or awaited, 0 without any.
-func (l *Lock) capacity() uint32 {
-	if len(l.holders) > 0 && l.holders[0].item.Mode == Permits {
-		return l.holders[0].item.Capacity
-	}
-	for p := l.head; p != nil; p = p.next {
-		if p.item.Mode == Permits {
-			return p.item.Capacity
-		}
-	}
-	return 0
 }
 
 func (t *Table) refusal(l *Lock, err error, what string) *Refusal {
@@ -198,6 +186,10 @@ func (t *Table) refusal(l *Lock, err error, what string) *Refusal {
 // tie puts a claim into the indexes and at the end of its queues.
 func (t *Table) tie(c *Claim) {
 	t.index(c)
+	t.enqueue(c)
+}
+
+func (t *Table) enqueue(c *Claim) {
 	for i := range c.parts {
 		p := &c.parts[i]
 		p.lock = t.lock(p.item.Name)
@@ -246,19 +238,25 @@ func (t *Table) lock(n Name) *Lock {
 	l := t.byName[n]
 	if l == nil {
 		l = &Lock{Name: n, delay: -1}
-		if t.Recall != nil {
-			l.token, l.last = t.Recall(n)
-		}
+		t.recall(l)
 		t.byName[n] = l
 	}
 	return l
 }
 
+// recall asks the store what it remembers of a lock that nobody holds.
+func (t *Table) recall(l *Lock) {
+	l.token, l.last, l.recalled = 0, Tenure{}, true
+	if t.Recall != nil {
+		l.token, l.last = t.Recall(l.Name)
+	}
+}
+
 // grantable: the claim is first in every queue and every lock admits it.
-func (t *Table) grantable(c *Claim, now sessions.Time) bool {
+func (t *Table) grantable(c *Claim) bool {
 	for i := range c.parts {
 		p := &c.parts[i]
-		if p.lock.head != p || !p.lock.admits(p.item, now) {
+		if p.lock.head != p || !p.lock.admits(p.item, c.weight()) {
 			return false
 		}
 	}
@@ -274,6 +272,12 @@ func (t *Table) grant(at Step, c *Claim) {
 	}
 	for i := range c.parts {
 		p := &c.parts[i]
+		if !p.lock.recalled {
+			t.recall(p.lock)
+		}
+		if i == 0 {
+			c.predecessor = p.lock.last
+		}
 		p.lock.dequeue(p)
 		if len(p.lock.holders) == 0 {
 			t.locked++
@@ -339,13 +343,14 @@ func (t *Table) pump(at Step) {
 	for i := 0; i < len(t.touched); i++ {
 		l := t.touched[i]
 		l.touched = false
-		for l.head != nil && t.grantable(l.head.claim, at.Now) {
+		for l.head != nil && t.grantable(l.head.claim) {
 			c := l.head.claim
 			t.grant(at, c)
 			t.granted = append(t.granted, c)
 			t.settled = append(t.settled, c.Order)
 		}
 	}
+	clear(t.touched)
 	t.touched = t.touched[:0]
 }
 
@@ -483,9 +488,9 @@ func (t *Table) Position(c *Claim) int {
 	return place
 }
 
-// Predecessor is the tenure that ended last before a claim's grant, on the
-// first of its locks.
-func (t *Table) Predecessor(c *Claim) Tenure { return c.parts[0].lock.last }
+// Predecessor is the tenure that had ended last on the first of a claim's locks
+// when the claim was granted.
+func (t *Table) Predecessor(c *Claim) Tenure { return c.predecessor }
 
 // Get finds a lock, nil when nobody holds or awaits it and no delay runs.
 func (t *Table) Get(n Name) *Lock { return t.byName[n] }

@@ -8,10 +8,12 @@ import (
 
 // replies remembers what a session was answered.
 //
-// A sequence at or below acked was answered and the client has the answer. The
-// others that were answered stand in kept, sorted. Outcomes that came after the
-// first answer (a queued claim that timed out, say) stand in late, which
-// forgets its oldest: a client that missed the push asks within seconds.
+// A sequence at or below acked was answered and the client has the answer. Of
+// the others, those whose request is over stand in kept, sorted; none of them is
+// forgotten, or a late copy of the request would take effect again. An outcome
+// that follows an answer which the client has (a queued claim that timed out,
+// say) stands in late, which forgets its oldest: a client that missed the push
+// asks within seconds.
 type replies struct {
 	acked Sequence
 	kept  []reply
@@ -55,7 +57,8 @@ func (p *replies) keep(q Sequence, data []byte) {
 
 func (p *replies) keepLate(q Sequence, data []byte) {
 	if len(p.late) == maxLate {
-		p.late = append(p.late[:0], p.late[1:]...)
+		copy(p.late, p.late[1:])
+		p.late = p.late[:maxLate-1]
 	}
 	p.late = append(p.late, reply{q, data})
 }

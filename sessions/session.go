@@ -39,9 +39,10 @@ const (
 	MaxLabelValue = 256
 	MaxLabelBytes = 1024 // of all keys and values together
 
-	// MaxReplies is how many unacknowledged replies a session may have.
+	// MaxReplies is from how many unacknowledged replies on a session is
+	// refused what would add more.
 	MaxReplies = 1024
-	// MaxReplyBytes bounds what they may take together.
+	// MaxReplyBytes is the same for what they take together.
 	MaxReplyBytes = 4 << 20
 )
 
@@ -80,6 +81,15 @@ func (l Labels) Map() map[string]string {
 	return m
 }
 
+// Bytes is what the keys and values take together.
+func (l Labels) Bytes() int {
+	n := 0
+	for _, x := range l {
+		n += len(x.Key) + len(x.Value)
+	}
+	return n
+}
+
 // Check says what is wrong with the labels: too many, too long, not UTF-8,
 // an empty key, not sorted.
 func (l Labels) Check() error {
@@ -116,12 +126,15 @@ func (l Labels) Append(b []byte) []byte {
 // ReadLabels reads what Append wrote.
 func ReadLabels(r *record.Reader) Labels {
 	n := r.Count()
-	if n == 0 {
+	if n > MaxLabels {
+		r.Fail("%d labels: at most %d are allowed", n, MaxLabels)
+	}
+	if n == 0 || r.Err() != nil {
 		return nil
 	}
-	l := make(Labels, 0, min(n, MaxLabels))
-	for range n {
-		l = append(l, Label{r.String(), r.String()})
+	l := make(Labels, n)
+	for i := range l {
+		l[i] = Label{r.String(), r.String()}
 	}
 	if r.Err() != nil {
 		return nil

@@ -39,9 +39,12 @@ func NewTable(limit int) *Table {
 	}
 }
 
+// Opened finds the session that a nonce made, nil when there is none.
+func (t *Table) Opened(nonce Nonce) *Session { return t.byNonce[nonce] }
+
 // Open makes a session, or finds the one that the same nonce made before.
 func (t *Table) Open(nonce Nonce, ttl Duration, labels Labels, now Time, revision uint64) (*Session, error) {
-	if s := t.byNonce[nonce]; s != nil {
+	if s := t.Opened(nonce); s != nil {
 		return s, nil
 	}
 	if len(t.byID) >= t.limit {
@@ -105,8 +108,10 @@ func (t *Table) End(id ID) bool {
 
 // Begin is asked before a request takes effect. It first takes in the client's
 // watermark. Then: a reply means that the request took effect before; ErrTooOld,
-// ErrNotFound and ErrTooMany refuse it; nil and nil let it pass.
-func (t *Table) Begin(id ID, q, acked Sequence) (reply []byte, err error) {
+// ErrNotFound and ErrTooMany refuse it; nil and nil let it pass. A request that
+// gives something back passes however many replies there are already: needed
+// says so.
+func (t *Table) Begin(id ID, q, acked Sequence, needed bool) (reply []byte, err error) {
 	s := t.byID[id]
 	if s == nil {
 		return nil, fmt.Errorf("session %d: %w", id, ErrNotFound)
@@ -126,7 +131,7 @@ func (t *Table) Begin(id ID, q, acked Sequence) (reply []byte, err error) {
 	if q <= s.replies.acked {
 		return nil, fmt.Errorf("session %d, sequence %d: %w", id, q, ErrTooOld)
 	}
-	if len(s.replies.kept) >= MaxReplies || s.replies.bytes >= MaxReplyBytes {
+	if !needed && (len(s.replies.kept) >= MaxReplies || s.replies.bytes >= MaxReplyBytes) {
 		return nil, fmt.Errorf("%w unacknowledged replies in session %d: %d of at most %d, %d bytes of at most %d",
 			ErrTooMany, id, len(s.replies.kept), MaxReplies, s.replies.bytes, MaxReplyBytes)
 	}
@@ -143,12 +148,19 @@ func (t *Table) Keep(id ID, q Sequence, data []byte) {
 }
 
 // KeepLate remembers an outcome that follows an earlier answer of the same
-// sequence. The last 64 of a session are remembered.
+// sequence: as a reply, while the client has not acknowledged the answer, and
+// among the last 64 of the session afterwards.
 func (t *Table) KeepLate(id ID, q Sequence, data []byte) {
-	if s := t.byID[id]; s != nil {
+	s := t.byID[id]
+	switch {
+	case s == nil:
+		return
+	case q > s.replies.acked:
+		s.replies.keep(q, data)
+	default:
 		s.replies.keepLate(q, data)
-		t.touch(s)
 	}
+	t.touch(s)
 }
 
 // Answered says whether the table remembers an answer to a sequence.
@@ -249,10 +261,15 @@ func (t *Table) Check() error {
 		case s.ID == 0 || s.ID > t.last:
 			return fmt.Errorf("session %d was never drawn: the last is %d", s.ID, t.last)
 		}
+		n := 0
 		for j, x := range s.replies.kept {
+			n += len(x.data)
 			if x.sequence <= s.replies.acked || j > 0 && x.sequence <= s.replies.kept[j-1].sequence {
 				return fmt.Errorf("session %d: reply %d is out of order or acknowledged (%d)", s.ID, x.sequence, s.replies.acked)
 			}
+		}
+		if n != s.replies.bytes || len(s.replies.late) > maxLate {
+			return fmt.Errorf("session %d: %d bytes of replies, %d counted, %d late ones", s.ID, n, s.replies.bytes, len(s.replies.late))
 		}
 	}
 	return nil

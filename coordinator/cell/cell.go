@@ -6,7 +6,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"sort"
 	"time"
 
 	"github.com/conch-lock/conch/coordinator/machine"
@@ -31,7 +30,8 @@ var (
 type Config struct {
 	// Self is this node. Its requests carry it.
 	Self raftnode.NodeID
-	// Boot tells this run of the node from its earlier ones: it rises.
+	// Boot tells this run of the node from its earlier ones: it rises, and is
+	// below 2^24.
 	Boot uint32
 	// Limits bound the state; they must be the same on all nodes.
 	Limits machine.Limits
@@ -47,11 +47,12 @@ type Config struct {
 	// been missed.
 	Restored func()
 
-	// MaxQueue bounds the bytes of requests that wait to be proposed. Default
-	// 32 MiB.
+	// MaxQueue bounds the bytes of this node's requests that await a reply, and
+	// those of all nodes that wait to be proposed. Default 32 MiB.
 	MaxQueue int
-	// Patience is how long a request waits in all, over leader changes. Default
-	// 10 s.
+	// Patience is how long a request waits in all, over leader changes. After a
+	// quarter of it without a reply, a request that was sent to the leader and
+	// can be repeated is sent again. Default 10 s.
 	Patience time.Duration
 }
 
@@ -59,36 +60,31 @@ type Config struct {
 type Cell struct {
 	cfg     Config
 	machine *machine.Machine
+	now     time.Duration // the latest that it was told
 
 	leading bool
 	term    uint64
 	leader  raftnode.NodeID
 	ticker  ticker
 
-	requests uint64              // the newest request's number
-	pending  map[uint64]*request // ours, by number, wherever they are
-	held     []*request          // ours, in order, not sent to a leader yet
-	queue    [][]byte            // commands that wait to be proposed, only while leading
-	queued   int                 // their bytes
-	heldSize int
-	heard    map[sessions.ID]uint64       // keep-alives to send to the leader
-	from     map[raftnode.NodeID]uint64   // the newest request that each node sent us in this term
-	refused  map[raftnode.NodeID][]uint64 // to send back
-	outbox   []byte                       // commands for the leader, gathered since the last Flush
-	scratch  []byte
-}
+	requests uint64     // the newest request's number
+	pending  requests   // ours, wherever they are
+	held     []*request // ours, in order, not sent to a leader yet
+	stopped  bool
 
-// request is one that this node took.
-type request struct {
-	number   uint64
-	op       machine.Op
-	done     func(machine.Reply, error)
-	deadline time.Duration
-	size     int
-	sent     bool // it may be in a log by now
+	queue   []byte                       // commands that wait to be proposed, only while leading
+	outbox  []byte                       // commands for the leader, gathered since the last Flush
+	sending []*request                   // ours, those in the outbox
+	heard   map[sessions.ID]uint64       // keep-alives to send to the leader
+	from    map[raftnode.NodeID]uint64   // the newest request of each node that has arrived here
+	refused map[raftnode.NodeID][]uint64 // to send back
+	scratch []byte
 }
 
 var _ raftnode.Machine = (*Cell)(nil)
+
+// numberBits is how many bits count the requests of one run of a node.
+const numberBits = 40
 
 // New makes the cell of a new, empty state.
 func New(cfg Config) *Cell {
@@ -100,8 +96,8 @@ func New(cfg Config) *Cell {
 	}
 	return &Cell{
 		cfg: cfg, machine: machine.New(cfg.Limits),
-		requests: uint64(cfg.Boot) << 32,
-		pending:  map[uint64]*request{},
+		requests: uint64(cfg.Boot) << numberBits,
+		pending:  requests{byNumber: map[uint64]*request{}},
 		heard:    map[sessions.ID]uint64{},
 		from:     map[raftnode.NodeID]uint64{},
 		refused:  map[raftnode.NodeID][]uint64{},
@@ -118,104 +114,122 @@ func (c *Cell) Leading() bool { return c.leading }
 func (c *Cell) Leader() raftnode.NodeID { return c.leader }
 
 // Pending is how many of this node's requests await a reply.
-func (c *Cell) Pending() int { return len(c.pending) }
+func (c *Cell) Pending() int { return len(c.pending.byNumber) }
 
 // Submit takes a request; done is called once, maybe at once. Call Flush when no
 // more are at hand.
 func (c *Cell) Submit(now time.Duration, op machine.Op, done func(machine.Reply, error)) {
-	if err := (machine.Command{Op: op}).Check(); err != nil {
+	c.now = max(c.now, now)
+	command := machine.Command{Origin: uint64(c.cfg.Self), Request: c.requests + 1, Op: op}
+	if err := command.Check(); err != nil {
 		done(machine.Reply{Code: machine.InvalidArgument, Message: err.Error()}, nil)
 		return
 	}
-	r := &request{op: op, done: done, deadline: now + c.cfg.Patience}
-	if c.queued+c.heldSize > c.cfg.MaxQueue && !relief(op) {
+	if c.stopped {
+		done(machine.Reply{}, ErrStopped)
+		return
+	}
+	if max(c.pending.bytes, len(c.queue)) > c.cfg.MaxQueue && !relief(op) {
 		done(machine.Reply{}, ErrOverloaded)
 		return
 	}
-	c.place(r)
-}
-
-// relief: requests that make the load smaller are not refused for load.
-func relief(op machine.Op) bool {
-	switch op.(type) {
-	case *machine.Release, *machine.Cancel, *machine.EndSession:
-		return true
+	c.scratch = command.Append(c.scratch[:0])
+	if n := len(c.scratch); n > machine.MaxCommand {
+		done(tooLong(n, machine.MaxCommand), nil)
+		return
 	}
-	return false
-}
-
-// place gives a request a number of its own and puts it where it can go now.
-func (c *Cell) place(r *request) {
 	c.requests++
-	r.number, r.sent = c.requests, false
-	c.pending[r.number] = r
-	if !c.leading && c.leader == 0 {
-		c.hold(r)
-		return
-	}
-	command := machine.Command{Origin: uint64(c.cfg.Self), Request: r.number, Op: r.op}
-	if c.leading {
-		b := command.Append(nil)
-		if len(b) > machine.MaxCommand {
-			c.tooLong(r, len(b))
-			return
-		}
-		r.sent = true
-		c.enqueue(b)
-		return
-	}
-	before := len(c.outbox)
-	c.outbox = command.Append(c.outbox)
-	if n := len(c.outbox) - before; n > machine.MaxCommand {
-		c.outbox = c.outbox[:before]
-		c.tooLong(r, n)
-		return
-	}
-	r.sent = true
-	if len(c.outbox) >= maxMessage {
-		c.flushOutbox()
-	}
+	r := &request{number: c.requests, op: op, done: done, size: len(c.scratch), deadline: c.now + c.cfg.Patience}
+	c.pending.add(r)
+	c.place(r, c.scratch)
 }
 
-func (c *Cell) tooLong(r *request, n int) {
-	c.finish(r, machine.Reply{
+func tooLong(n, most int) machine.Reply {
+	return machine.Reply{
 		Code:    machine.InvalidArgument,
-		Message: fmt.Sprintf("the request has %d bytes: at most %d are allowed", n, machine.MaxCommand),
-	}, nil)
+		Message: fmt.Sprintf("the request has %d bytes: at most %d are allowed", n, most),
+	}
 }
 
+// target is the other node that leads, 0 for none.
+func (c *Cell) target() raftnode.NodeID {
+	if c.leading || c.leader == c.cfg.Self {
+		return 0
+	}
+	return c.leader
+}
+
+// place puts a request where it can go now, spelt as a command.
+func (c *Cell) place(r *request, command []byte) {
+	r.asked = c.now
+	switch {
+	case c.leading:
+		r.placed = true
+		c.queue = append(c.queue, command...)
+	case c.target() != 0:
+		r.placed = true
+		c.outbox = append(c.outbox, command...)
+		c.sending = append(c.sending, r)
+		if len(c.outbox) >= maxMessage {
+			c.flushOutbox()
+		}
+	default:
+		c.hold(r)
+	}
+}
+
+// replace places a held request again, under a number of its own, so that what
+// is said of its earlier copies is not taken for an answer.
+func (c *Cell) replace(r *request) {
+	delete(c.pending.byNumber, r.number)
+	c.requests++
+	r.number = c.requests
+	c.pending.byNumber[r.number] = r
+	c.scratch = machine.Command{Origin: uint64(c.cfg.Self), Request: r.number, Op: r.op}.Append(c.scratch[:0])
+	c.place(r, c.scratch)
+}
+
+// hold keeps a request until there is somebody to take it.
 func (c *Cell) hold(r *request) {
-	b := machine.Command{Op: r.op}.Append(c.scratch[:0])
-	c.scratch, r.size = b, len(b)
-	c.heldSize += r.size
+	r.placed = false
 	c.held = append(c.held, r)
 }
 
-func (c *Cell) enqueue(command []byte) {
-	c.queue = append(c.queue, command)
-	c.queued += len(command)
+func (c *Cell) finish(r *request, p machine.Reply, err error) {
+	c.pending.remove(r)
+	r.done(p, err)
 }
 
-func (c *Cell) finish(r *request, p machine.Reply, err error) {
-	delete(c.pending, r.number)
-	r.done(p, err)
+// giveUp ends a request without a reply of the machine; nothing is what to say
+// when it is sure that nothing happened.
+func (c *Cell) giveUp(r *request, nothing error) {
+	if r.unknown() {
+		c.finish(r, machine.Reply{}, ErrUnknown)
+		return
+	}
+	c.finish(r, machine.Reply{}, nothing)
 }
 
 // Hear takes a keep-alive of a session that is attached to this node.
 func (c *Cell) Hear(id sessions.ID, n uint64) {
-	switch {
-	case c.leading:
-		c.ticker.hear(id, n)
-	case len(c.heard) < machine.MaxHeard || c.heard[id] > 0:
-		c.heard[id] = max(n, c.heard[id])
+	if id == 0 {
+		return
 	}
+	if c.leading {
+		c.ticker.hear(id, n)
+		return
+	}
+	note(c.heard, id, n)
 }
 
 // Flush sends on what Submit and Hear gathered.
 func (c *Cell) Flush() {
 	c.flushOutbox()
-	if len(c.heard) > 0 && c.leader != 0 && !c.leading && c.cfg.Send(c.leader, appendHeard(c.heard)) {
+	if to := c.target(); to != 0 && len(c.heard) > 0 && c.cfg.Send(to, appendHeard(c.heard)) {
 		clear(c.heard)
+	}
+	if len(c.refused) == 0 {
+		return
 	}
 	for _, to := range slices.Sorted(maps.Keys(c.refused)) {
 		c.cfg.Send(to, appendRefused(c.refused[to]))
@@ -223,88 +237,113 @@ func (c *Cell) Flush() {
 	clear(c.refused)
 }
 
+// flushOutbox sends the gathered commands, or holds their requests again.
 func (c *Cell) flushOutbox() {
-	if len(c.outbox) == 0 || c.leader == 0 {
+	if len(c.outbox) == 0 {
 		return
 	}
 	message := append([]byte{messageCommands}, c.outbox...)
-	c.outbox = c.outbox[:0]
-	if !c.cfg.Send(c.leader, message) {
-		c.bounce(message[1:])
+	sending := c.sending
+	c.outbox, c.sending = c.outbox[:0], nil
+	if to := c.target(); to != 0 && c.cfg.Send(to, message) {
+		clear(sending)
+		c.sending = sending[:0]
+		return
+	}
+	for _, r := range sending {
+		if c.pending.has(r) {
+			c.hold(r)
+		}
 	}
 }
 
-// bounce holds again what could not be sent to the leader.
-func (c *Cell) bounce(commands []byte) {
+// Sweep gives up requests that have waited too long, and tries again those that
+// wait for a leader or for an answer of one. It wants to be called every 100 ms
+// or so.
+func (c *Cell) Sweep(now time.Duration) {
+	c.now = max(c.now, now)
+	for r := c.pending.oldest; r != nil && c.now >= r.deadline; r = c.pending.oldest {
+		c.giveUp(r, ErrNoLeader)
+	}
+	again := c.cfg.Patience / 4
+	for r := c.pending.oldest; r != nil && c.now >= r.deadline-c.cfg.Patience+again; r = r.newer {
+		if r.placed && c.target() != 0 && c.now >= r.asked+again && repeatable(r.op) {
+			r.maybe = true
+			c.hold(r)
+		}
+	}
+	c.release()
+	c.Flush()
+}
+
+// release places held requests once there is somebody to take them.
+func (c *Cell) release() {
+	if !c.leading && c.target() == 0 {
+		c.held = slices.DeleteFunc(c.held, func(r *request) bool { return !c.pending.has(r) })
+		return
+	}
+	held := c.held
+	c.held = nil
+	for _, r := range held {
+		if c.pending.has(r) {
+			c.replace(r)
+		}
+	}
+}
+
+// renew is called when what was sent to a leader may be lost. It is asked again
+// when a repetition is harmless, and ends as unknown otherwise.
+func (c *Cell) renew() {
+	for _, r := range c.pending.all() {
+		switch {
+		case !r.placed || !c.pending.has(r):
+		case repeatable(r.op):
+			r.maybe = true
+			c.hold(r)
+		default:
+			c.giveUp(r, nil)
+		}
+	}
+}
+
+// giveBack takes commands that will not be in the log: ours wait again, others
+// are refused.
+func (c *Cell) giveBack(commands []byte) {
 	for len(commands) > 0 {
 		one, rest, err := machine.Split(commands)
 		if err != nil {
 			return
 		}
 		commands = rest
-		if cmd, err := machine.Decode(one); err == nil {
-			if r := c.pending[cmd.Request]; r != nil {
-				r.sent = false
-				c.hold(r)
-			}
+		cmd, err := machine.Decode(one)
+		if err != nil {
+			continue
+		}
+		if raftnode.NodeID(cmd.Origin) != c.cfg.Self {
+			c.refuse(raftnode.NodeID(cmd.Origin), cmd.Request)
+		} else if r := c.pending.byNumber[cmd.Request]; r != nil && r.placed {
+			c.hold(r)
 		}
 	}
 }
 
-// Sweep gives up requests that have waited too long, and tries again those that
-// wait for a leader. It wants to be called every 100 ms or so.
-func (c *Cell) Sweep(now time.Duration) {
-	c.release(now)
-	var late []*request
-	for _, r := range c.pending {
-		if now >= r.deadline {
-			late = append(late, r)
-		}
-	}
-	sort.Slice(late, func(i, j int) bool { return late[i].number < late[j].number })
-	for _, r := range late {
-		if r.sent {
-			c.finish(r, machine.Reply{}, ErrUnknown)
-		} else {
-			c.finish(r, machine.Reply{}, ErrNoLeader)
-		}
-	}
-	c.Flush()
+func (c *Cell) refuse(to raftnode.NodeID, number uint64) {
+	c.refused[to] = append(c.refused[to], number)
 }
 
-// release places held requests once there is somebody to take them.
-func (c *Cell) release(now time.Duration) {
-	if !c.leading && c.leader == 0 || len(c.held) == 0 {
-		return
-	}
-	held := c.held
-	c.held, c.heldSize = nil, 0
-	for _, r := range held {
-		if c.pending[r.number] == r {
-			delete(c.pending, r.number)
-			c.place(r)
-		}
-	}
-}
-
-// Stop ends all requests: those that may be in a log as unknown.
+// Stop ends all requests: those that may be in a log as unknown. From then on
+// none is taken.
 func (c *Cell) Stop() {
-	for _, r := range c.sorted() {
-		if r.sent {
+	c.stopped = true
+	for _, r := range c.pending.all() {
+		switch {
+		case !c.pending.has(r):
+		case r.unknown():
 			c.finish(r, machine.Reply{}, fmt.Errorf("%w: %w", ErrStopped, ErrUnknown))
-		} else {
+		default:
 			c.finish(r, machine.Reply{}, ErrStopped)
 		}
 	}
-}
-
-func (c *Cell) sorted() []*request {
-	l := make([]*request, 0, len(c.pending))
-	for _, r := range c.pending {
-		l = append(l, r)
-	}
-	sort.Slice(l, func(i, j int) bool { return l[i].number < l[j].number })
-	return l
 }
 
 // Apply implements [raftnode.Machine].
@@ -324,7 +363,7 @@ func (c *Cell) Apply(entries []raftnode.Entry) {
 		if x.Origin != uint64(c.cfg.Self) {
 			continue
 		}
-		if r := c.pending[x.Request]; r != nil {
+		if r := c.pending.byNumber[x.Request]; r != nil {
 			c.finish(r, x.Reply, nil)
 		}
 	}
@@ -336,84 +375,107 @@ func (c *Cell) Applied() (index, term uint64) { return c.machine.Applied() }
 
 // Lead implements [raftnode.Machine].
 func (c *Cell) Lead(term uint64) {
+	c.giveBackOutbox()
 	c.leading, c.term, c.leader = true, term, c.cfg.Self
 	c.ticker.start()
-	clear(c.from)
 	for id, n := range c.heard {
 		c.ticker.hear(id, n)
 	}
 	clear(c.heard)
-	c.release(0)
+	c.renew()
+	c.release()
 	c.cfg.Leadership(c.leader)
 }
 
-// Unlead implements [raftnode.Machine]: what may be in a log under the old
-// leader is asked again when a repetition is harmless, and ends as unknown
-// otherwise.
+// Unlead implements [raftnode.Machine]. What waited to be proposed or sent did
+// not happen; what was, may have.
 func (c *Cell) Unlead(leader raftnode.NodeID) {
-	c.leading, c.leader = false, leader
-	c.queue, c.queued = nil, 0
-	c.outbox = c.outbox[:0]
-	for _, r := range c.sorted() {
-		switch {
-		case !r.sent:
-		case repeatable(r.op):
-			r.sent = false
-			c.hold(r)
-		default:
-			c.finish(r, machine.Reply{}, ErrUnknown)
+	if c.leading {
+		for id, n := range c.ticker.heard {
+			note(c.heard, id, n)
 		}
 	}
-	c.release(0)
+	c.leading, c.leader = false, leader
+	queue := c.queue
+	c.queue = nil
+	c.giveBack(queue)
+	c.giveBackOutbox()
+	c.renew()
+	c.release()
 	c.Flush()
 	c.cfg.Leadership(leader)
 }
 
-// repeatable: taking effect twice is the same as once, or cannot happen.
-func repeatable(op machine.Op) bool {
-	switch o := op.(type) {
-	case *machine.OpenSession, *machine.Acquire, *machine.Release, *machine.Cancel, *machine.Hash:
-		return true
-	case *machine.Txn:
-		return o.Sequence != 0
-	}
-	return false
+func (c *Cell) giveBackOutbox() {
+	outbox := c.outbox
+	c.outbox, c.sending = nil, nil
+	c.giveBack(outbox)
 }
 
 // Propose implements [raftnode.Machine].
 func (c *Cell) Propose(now time.Duration, maxBytes int) [][]byte {
+	c.now = max(c.now, now)
 	c.ticker.turn(now)
 	if len(c.queue) == 0 && !c.ticker.due(now, c.machine) {
 		return nil
 	}
 	var entries [][]byte
-	var h machine.Header
-	for first := true; first || len(c.queue) > 0; first = false {
-		h = machine.Header{Millis: c.cfg.Wall()}
-		if first {
-			h = c.ticker.header(now, h.Millis)
-		} else {
-			c.ticker.under = append(c.ticker.under, underway{at: now})
+	rest := c.queue
+	for first := true; first || len(rest) > 0 || len(c.ticker.heard) > 0; first = false {
+		h := c.ticker.header(now, c.cfg.Wall())
+		b := h.Append(make([]byte, 0, min(maxBytes, len(rest)+64+8*len(h.Heard))))
+		n := fitting(rest, maxBytes-len(b))
+		for n == 0 && len(rest) > 0 && len(h.Heard) == 0 {
+			rest = c.unfit(rest, maxBytes)
+			n = fitting(rest, maxBytes-len(b))
 		}
-		b := h.Append(make([]byte, 0, min(maxBytes, c.queued+64+8*len(h.Heard))))
-		n := 0
-		for n < len(c.queue) && (n == 0 || len(b)+len(c.queue[n]) <= maxBytes) {
-			b = append(b, c.queue[n]...)
-			c.queued -= len(c.queue[n])
-			n++
-		}
-		c.queue = c.queue[n:]
+		b = append(b, rest[:n]...)
+		rest = rest[n:]
 		entries = append(entries, b)
 	}
-	c.queue = nil
+	if c.queue = c.queue[:0]; cap(c.queue) > maxMessage {
+		c.queue = nil // one burst does not hold memory for ever
+	}
 	return entries
+}
+
+// fitting is how many bytes of whole commands fit into room.
+func fitting(commands []byte, room int) int {
+	if len(commands) <= room {
+		return len(commands)
+	}
+	n := 0
+	for n < len(commands) {
+		one, _, err := machine.Split(commands[n:])
+		if err != nil || n+4+len(one) > room {
+			break
+		}
+		n += 4 + len(one)
+	}
+	return n
+}
+
+// unfit takes off the first command, which fits into no entry.
+func (c *Cell) unfit(commands []byte, most int) (rest []byte) {
+	one, rest, err := machine.Split(commands)
+	if err != nil {
+		return nil
+	}
+	if cmd, err := machine.Decode(one); err == nil {
+		if raftnode.NodeID(cmd.Origin) != c.cfg.Self {
+			c.refuse(raftnode.NodeID(cmd.Origin), cmd.Request)
+		} else if r := c.pending.byNumber[cmd.Request]; r != nil {
+			c.finish(r, tooLong(len(one), most), nil)
+		}
+	}
+	return rest
 }
 
 // ProposalDropped implements [raftnode.Machine]: nothing of the payload will
 // happen, so its commands wait again.
 func (c *Cell) ProposalDropped(payload []byte) {
-	if n := len(c.ticker.under); n > 0 {
-		c.ticker.under = c.ticker.under[:n-1]
+	if c.leading {
+		c.ticker.dropped()
 	}
 	h, commands, err := machine.ReadHeader(payload)
 	if err != nil {
@@ -422,27 +484,7 @@ func (c *Cell) ProposalDropped(payload []byte) {
 	for _, x := range h.Heard {
 		c.Hear(x.Session, x.Number)
 	}
-	for len(commands) > 0 {
-		one, rest, err := machine.Split(commands)
-		if err != nil {
-			return
-		}
-		commands = rest
-		cmd, err := machine.Decode(one)
-		if err != nil {
-			continue
-		}
-		if raftnode.NodeID(cmd.Origin) != c.cfg.Self {
-			c.refuse(raftnode.NodeID(cmd.Origin), cmd.Request)
-		} else if r := c.pending[cmd.Request]; r != nil {
-			r.sent = false
-			c.hold(r)
-		}
-	}
-}
-
-func (c *Cell) refuse(to raftnode.NodeID, number uint64) {
-	c.refused[to] = append(c.refused[to], number)
+	c.giveBack(commands)
 }
 
 // Snapshot implements [raftnode.Machine].
@@ -453,17 +495,7 @@ func (c *Cell) Restore(r io.Reader, index, term uint64) error {
 	if err := c.machine.Restore(r, index, term); err != nil {
 		return err
 	}
-	// Replies of this node's requests may lie in what was skipped.
-	for _, q := range c.sorted() {
-		if q.sent {
-			if repeatable(q.op) {
-				q.sent = false
-				c.hold(q)
-			} else {
-				c.finish(q, machine.Reply{}, ErrUnknown)
-			}
-		}
-	}
+	c.renew() // replies to this node's requests may lie in what was skipped
 	c.cfg.Restored()
 	return nil
 }

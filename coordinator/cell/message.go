@@ -20,6 +20,13 @@ const (
 // maxMessage is from what size on gathered commands are sent.
 const maxMessage = 1 << 20
 
+// note keeps the highest number heard of a session.
+func note(heard map[sessions.ID]uint64, id sessions.ID, n uint64) {
+	if known, ok := heard[id]; ok || len(heard) < machine.MaxHeard {
+		heard[id] = max(known, n)
+	}
+}
+
 func appendHeard(heard map[sessions.ID]uint64) []byte {
 	ids := make([]sessions.ID, 0, len(heard))
 	for id := range heard {
@@ -54,22 +61,23 @@ func (c *Cell) Receive(from raftnode.NodeID, payload []byte) {
 	case messageHeard:
 		for range r.Count() {
 			id, n := sessions.ID(r.Uint()), r.Uint()
-			if r.Err() == nil && id != 0 {
-				c.Hear(id, n)
+			if r.Err() != nil {
+				return
 			}
+			c.Hear(id, n)
 		}
 	case messageRefused:
 		for range r.Count() {
-			if q := c.pending[r.Uint()]; q != nil && q.sent && r.Err() == nil {
-				q.sent = false
+			if q := c.pending.byNumber[r.Uint()]; q != nil && q.placed {
 				c.hold(q)
 			}
 		}
 	}
 }
 
-// forwarded takes commands of another node. A copy of a message that was taken
-// already is not taken again: a node's numbers rise.
+// forwarded takes commands of another node, or refuses them. Of each it does so
+// once, whatever it is by the time another copy arrives: the node asks again
+// under a new number, and a node's numbers rise.
 func (c *Cell) forwarded(from raftnode.NodeID, commands []byte) {
 	for len(commands) > 0 {
 		one, rest, err := machine.Split(commands)
@@ -82,17 +90,15 @@ func (c *Cell) forwarded(from raftnode.NodeID, commands []byte) {
 		if err != nil || raftnode.NodeID(cmd.Origin) != from {
 			continue
 		}
-		switch {
-		case !c.leading:
-			c.refuse(from, cmd.Request)
-		case cmd.Request <= c.from[from]:
-		case c.queued > c.cfg.MaxQueue && !relief(cmd.Op):
-			c.from[from] = cmd.Request
-			c.refuse(from, cmd.Request)
-		default:
-			c.from[from] = cmd.Request
-			c.enqueue(append([]byte(nil), whole...))
+		if cmd.Request <= c.from[from] {
+			continue
 		}
+		c.from[from] = cmd.Request
+		if !c.leading || len(c.queue) > c.cfg.MaxQueue && !relief(cmd.Op) {
+			c.refuse(from, cmd.Request)
+			continue
+		}
+		c.queue = append(c.queue, whole...)
 	}
 	c.Flush()
 }

@@ -1,7 +1,7 @@
 package cell
 
 import (
-	"sort"
+	"slices"
 	"time"
 
 	"github.com/conch-lock/conch/coordinator/machine"
@@ -19,6 +19,10 @@ const (
 
 	minInterval = 50 * time.Millisecond
 	maxInterval = 500 * time.Millisecond
+	// maxHeard is how many keep-alives one entry tells of: some 20 bytes each, it
+	// stays far below what an entry may have.
+	maxHeard = 16384
+
 	// idleInterval is for cells where nothing but the history grows old.
 	idleInterval = 10 * time.Second
 )
@@ -32,6 +36,7 @@ type ticker struct {
 	proposed time.Duration // when the last entry was
 	heard    map[sessions.ID]uint64
 	under    []underway // entries proposed and not yet applied
+	ids      []sessions.ID
 }
 
 type underway struct {
@@ -43,13 +48,7 @@ type underway struct {
 func (t *ticker) start() { *t = ticker{heard: map[sessions.ID]uint64{}} }
 
 // hear notes keep-alive n of a session.
-func (t *ticker) hear(id sessions.ID, n uint64) {
-	if len(t.heard) < machine.MaxHeard && t.heard[id] < n {
-		t.heard[id] = n
-	} else if _, ok := t.heard[id]; ok {
-		t.heard[id] = max(n, t.heard[id])
-	}
-}
+func (t *ticker) hear(id sessions.ID, n uint64) { note(t.heard, id, n) }
 
 // turn counts the time since the last turn.
 func (t *ticker) turn(now time.Duration) {
@@ -57,8 +56,8 @@ func (t *ticker) turn(now time.Duration) {
 		t.running, t.last, t.proposed = true, now, now
 		return
 	}
-	gap := min(now-t.last, maxGap)
-	t.last = now
+	gap := min(max(now-t.last, 0), maxGap)
+	t.last = max(t.last, now)
 	if len(t.under) > 0 && now-t.under[0].at > maxStall {
 		return
 	}
@@ -85,17 +84,30 @@ func (t *ticker) due(now time.Duration, m *machine.Machine) bool {
 	return next > coming && next <= coming+micros(t.elapsed)
 }
 
-// header takes what was counted and heard into the header of an entry.
+// header takes what was counted, and as many as fit of those that were heard,
+// into the header of an entry.
 func (t *ticker) header(now time.Duration, millis int64) machine.Header {
 	h := machine.Header{Millis: millis, Elapsed: min(micros(t.elapsed), machine.MaxElapsed)}
-	for id, n := range t.heard {
-		h.Heard = append(h.Heard, machine.Heard{Session: id, Number: n})
+	t.ids = t.ids[:0]
+	for id := range t.heard {
+		t.ids = append(t.ids, id)
 	}
-	sort.Slice(h.Heard, func(i, j int) bool { return h.Heard[i].Session < h.Heard[j].Session })
-	clear(t.heard)
+	slices.Sort(t.ids)
+	for _, id := range t.ids[:min(len(t.ids), maxHeard)] {
+		h.Heard = append(h.Heard, machine.Heard{Session: id, Number: t.heard[id]})
+		delete(t.heard, id)
+	}
 	t.under = append(t.under, underway{now, t.elapsed})
 	t.elapsed, t.proposed = 0, now
 	return h
+}
+
+// dropped notes that the newest entry will not be in the log. The time that it
+// told of is lost, which harms nobody.
+func (t *ticker) dropped() {
+	if len(t.under) > 0 {
+		t.under = t.under[:len(t.under)-1]
+	}
 }
 
 // applied notes that the oldest entry under way was applied.

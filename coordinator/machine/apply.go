@@ -46,7 +46,7 @@ func (m *Machine) expireOne() {
 	}
 	m.claimOver(c, Reply{
 		Code:     WaitTimedOut,
-		Message:  fmt.Sprintf("claim %d of session %d was not granted before its wait ended", c.ID.Sequence, c.ID.Session),
+		Message:  "the claim was not granted before its wait ended",
 		Revision: m.store.Revision(),
 	})
 }
@@ -91,10 +91,7 @@ func (s *sink) Settle(order uint64)            { s.tx.Unset(tableClaim, key(orde
 
 // claimed is the state of a claim.
 func (m *Machine) claimed(c *locks.Claim) *Claimed {
-	d := &Claimed{ID: c.ID, Granted: c.Granted()}
-	for _, it := range c.Items() {
-		d.Names = append(d.Names, it.Name)
-	}
+	d := &Claimed{ID: c.ID, Granted: c.Granted(), Names: c.Names()}
 	if d.Granted {
 		d.Token, d.Revision, d.Since = c.Token, c.Revision, c.Since
 		d.Predecessor = m.locks.Predecessor(c)
@@ -145,9 +142,11 @@ func (m *Machine) do(op Op) Reply {
 	case *Acquire:
 		return m.acquire(o)
 	case *Release:
-		return m.once(o.Request, func() Reply { return m.release(o) })
+		c := m.locks.Held(o.Name, o.Token)
+		return m.once(o.Request, c != nil && c.ID.Session == o.Session, func() Reply { return m.release(o) })
 	case *Cancel:
-		return m.once(o.Request, func() Reply { return m.cancel(o) })
+		c := m.locks.Find(locks.ClaimID{Session: o.Session, Sequence: o.Claim})
+		return m.once(o.Request, c != nil, func() Reply { return m.cancel(o) })
 	case *Break:
 		return m.breakLock(o)
 	case *Txn:
@@ -155,17 +154,22 @@ func (m *Machine) do(op Op) Reply {
 	case *Compact:
 		return m.compact(o)
 	case *Hash:
-		m.flush()
-		h := Hashed{Index: m.index, Revision: m.store.Revision(), Sum: m.store.Hash()}
+		h := m.hash()
 		m.out.Hashes = append(m.out.Hashes, h)
 		return Reply{Hash: h.Sum}
 	}
 	return refuse(InvalidArgument, fmt.Errorf("a %T is not known", op))
 }
 
-// once answers a repeated request as before, and remembers the reply to a new one.
-func (m *Machine) once(q Request, f func() Reply) Reply {
-	cached, err := m.sessions.Begin(q.Session, q.Sequence, q.Acked)
+// maxKept is the size from which on a reply is not remembered, but only that
+// there was one.
+const maxKept = 256 << 10
+
+// once answers a repeated request as before, and remembers the reply to a new
+// one. needed: it gives something back, and is not refused for the number of
+// replies that the session has not acknowledged.
+func (m *Machine) once(q Request, needed bool, f func() Reply) Reply {
+	cached, err := m.sessions.Begin(q.Session, q.Sequence, q.Acked, needed)
 	if err != nil {
 		return refuseSession(err)
 	}
@@ -181,9 +185,20 @@ func (m *Machine) once(q Request, f func() Reply) Reply {
 		p.Revision = m.store.Revision()
 	}
 	if p.Claim == nil {
-		m.sessions.Keep(q.Session, q.Sequence, p.append(nil))
+		m.sessions.Keep(q.Session, q.Sequence, p.remembered())
 	}
 	return p
+}
+
+// remembered spells a reply for the reply cache.
+func (p *Reply) remembered() []byte {
+	b := p.append(nil)
+	if len(b) > maxKept {
+		short := refuse(SequenceTooOld, fmt.Errorf("the request took effect, but its reply of %d bytes was too large to be remembered", len(b)))
+		short.Revision = p.Revision
+		b = short.append(nil)
+	}
+	return b
 }
 
 func refuseSession(err error) Reply {
@@ -207,14 +222,14 @@ func (m *Machine) full() (Reply, bool) {
 }
 
 func (m *Machine) openSession(o *OpenSession) Reply {
-	if p, full := m.full(); full {
+	if p, full := m.full(); full && m.sessions.Opened(o.Nonce) == nil {
 		return p
 	}
 	s, err := m.sessions.Open(o.Nonce, sessions.Duration(o.TTL)*sessions.Millisecond, o.Labels, m.now, m.store.Revision())
 	if err != nil {
 		return refuseSession(err)
 	}
-	return Reply{Session: s.ID, TTL: uint64(s.TTL / sessions.Millisecond)}
+	return Reply{Session: s.ID, TTL: uint64(s.TTL / sessions.Millisecond), Revision: s.Created}
 }
 
 func (m *Machine) closeSession(o *EndSession) Reply {
@@ -233,7 +248,7 @@ func (m *Machine) acquire(o *Acquire) Reply {
 	if c := m.locks.Find(id); c != nil {
 		return Reply{Claim: m.claimed(c)}
 	}
-	return m.once(o.Request, func() Reply {
+	return m.once(o.Request, false, func() Reply {
 		if p, full := m.full(); full {
 			return p
 		}
@@ -285,7 +300,7 @@ func (m *Machine) release(o *Release) Reply {
 // bar keeps a late copy of an acquire from taking effect after its claim ended.
 func (m *Machine) bar(id sessions.ID, q sessions.Sequence, what string) {
 	if q > m.sessions.Acked(id) {
-		p := refuse(ClaimCancelled, fmt.Errorf("claim %d of session %d %s", q, id, what))
+		p := Reply{Code: ClaimCancelled, Message: "the claim " + what}
 		p.Revision = m.store.Revision()
 		m.sessions.Keep(id, q, p.append(nil))
 	}

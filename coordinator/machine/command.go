@@ -3,6 +3,7 @@ package machine
 import (
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/conch-lock/conch/locks"
 	"github.com/conch-lock/conch/record"
@@ -62,8 +63,11 @@ func (h *Header) Append(b []byte) []byte {
 // read reads a header and gives the commands that follow it. The slice of Heard
 // is used again.
 func (h *Header) read(data []byte) (commands []byte, err error) {
-	if len(data) == 0 || data[0] != Version {
-		return nil, fmt.Errorf("%w: entry version %d, known is %d", ErrVersion, data[:min(1, len(data))], Version)
+	if len(data) == 0 {
+		return nil, fmt.Errorf("an entry without a version")
+	}
+	if data[0] != Version {
+		return nil, fmt.Errorf("%w: version %d, known is %d", ErrVersion, data[0], Version)
 	}
 	r := record.NewReader(data[1:])
 	h.Millis, h.Elapsed = r.Int(), sessions.Duration(r.Int())
@@ -110,7 +114,8 @@ type Op interface {
 	check() error // the bounds that everybody must keep
 }
 
-// The kinds of commands, append-only.
+// The kinds of commands, append-only. A new one needs a new Version: a node that
+// does not know it would take it for malformed and go its own way.
 const (
 	kindOpenSession byte = iota + 1
 	kindEndSession
@@ -255,8 +260,8 @@ func (o *EndSession) check() error {
 }
 
 func checkReason(s string) error {
-	if len(s) > MaxReason {
-		return fmt.Errorf("the reason has %d bytes: at most %d are allowed", len(s), MaxReason)
+	if len(s) > MaxReason || !utf8.ValidString(s) {
+		return fmt.Errorf("the reason has %d bytes: at most %d bytes of UTF-8 are allowed", len(s), MaxReason)
 	}
 	return nil
 }
@@ -315,9 +320,13 @@ func (o *Acquire) append(b []byte) []byte {
 func (o *Acquire) read(r *record.Reader) {
 	o.Request.read(r)
 	n := r.Count()
-	o.Items = make([]locks.Item, 0, min(n, locks.MaxItems))
-	for range n {
-		o.Items = append(o.Items, locks.ReadItem(r))
+	if n > locks.MaxItems {
+		r.Fail("a claim for %d locks: 1 to %d are allowed", n, locks.MaxItems)
+		return
+	}
+	o.Items = make([]locks.Item, n)
+	for i := range o.Items {
+		o.Items[i] = locks.ReadItem(r)
 	}
 	o.Try, o.Wait, o.Delay = r.Bool(), r.Uint(), r.Uint()
 	o.Labels = sessions.ReadLabels(r)

@@ -65,10 +65,11 @@ type Machine struct {
 
 	meta
 
-	tx     *store.Tx // of the entries being applied
-	out    Output
-	header Header
-	row    []byte // used again for every row that is spelt
+	tx      *store.Tx // of the entries being applied
+	out     Output
+	changes []store.Event // of transactions that a Hash ended early
+	header  Header
+	row     []byte // used again for every row that is spelt
 }
 
 // meta is the machine's own row.
@@ -84,8 +85,17 @@ type meta struct {
 // New makes the state of a new cell.
 func New(l Limits) *Machine {
 	m := &Machine{limits: l.withDefaults()}
-	m.reset(store.New(m.limits.Store))
+	m.create(0, 0)
 	return m
+}
+
+// create makes an empty state, as it is after the given entry.
+func (m *Machine) create(index, term uint64) {
+	m.reset(store.New(m.limits.Store))
+	m.index, m.term = index, term
+	m.Begin()
+	m.flush()
+	m.Commit()
 }
 
 func (m *Machine) reset(s *store.Store) {
@@ -115,48 +125,79 @@ func (m *Machine) recall(n locks.Name) (locks.Token, locks.Tenure) {
 // Begin opens the transaction for entries that are applied together.
 func (m *Machine) Begin() {
 	m.tx = m.store.Begin()
+	clear(m.changes)
+	m.changes = m.changes[:0]
 	m.out.Results, m.out.Events, m.out.Hashes, m.out.Changes = m.out.Results[:0], m.out.Events[:0], m.out.Hashes[:0], nil
 }
 
 // Apply applies one entry; its index follows that of the last one. An error
 // means that this program does not understand the entry, and must stop. Data
 // may be empty: an entry of the consensus' own.
+//
+// Rows are written at the end of every entry and not once for all of a
+// transaction: what the state takes, which decides about the quota, must not
+// depend on which entries happened to be applied together.
 func (m *Machine) Apply(index, term uint64, data []byte) error {
 	if index != m.index+1 {
 		return fmt.Errorf("machine: entry %d after entry %d", index, m.index)
 	}
-	m.index, m.term = index, term
-	m.chain = crc64.Update(m.chain, crcTable, binary.BigEndian.AppendUint64(nil, term))
-	if len(data) == 0 {
-		return nil
+	if len(data) > 0 && data[0] != Version {
+		return fmt.Errorf("machine: entry %d: %w: version %d, known is %d", index, ErrVersion, data[0], Version)
 	}
-	m.chain = crc64.Update(m.chain, crcTable, data)
+	m.index, m.term = index, term
+	var number [8]byte
+	binary.BigEndian.PutUint64(number[:], term)
+	m.chain = crc64.Update(m.chain, crcTable, number[:])
+	if len(data) > 0 {
+		m.chain = crc64.Update(m.chain, crcTable, data)
+		m.entry(data)
+		m.tx.AutoCompact(m.millis)
+	}
+	m.flush()
+	return nil
+}
+
+// entry applies what an entry says. One whose header is malformed says nothing.
+func (m *Machine) entry(data []byte) {
 	commands, err := m.header.read(data)
 	if err != nil {
-		return fmt.Errorf("machine: entry %d: %w", index, err)
+		m.malformed++
+		return
 	}
 	m.tick(&m.header)
 	for len(commands) > 0 {
 		var one []byte
 		if one, commands, err = Split(commands); err != nil {
 			m.malformed++
-			break
+			return
 		}
 		m.command(one)
 	}
-	m.tx.AutoCompact(m.millis)
-	return nil
 }
 
 var crcTable = crc64.MakeTable(crc64.ECMA)
 
 // Commit ends the transaction and tells what came of it.
 func (m *Machine) Commit() Output {
-	m.flush()
 	m.out.Changes = m.tx.Events()
+	if len(m.changes) > 0 {
+		m.changes = append(m.changes, m.out.Changes...)
+		m.out.Changes = m.changes
+	}
 	m.tx.Commit()
 	m.tx = nil
 	return m.out
+}
+
+// hash is the hash of all the state as it is now. It ends the transaction and
+// begins another one.
+func (m *Machine) hash() Hashed {
+	m.flush()
+	m.changes = append(m.changes, m.tx.Events()...)
+	m.tx.Commit()
+	h := Hashed{Index: m.index, Revision: m.store.Revision(), Sum: m.store.Hash()}
+	m.tx = m.store.Begin()
+	return h
 }
 
 // flush writes the rows that changed since the last flush.
@@ -198,8 +239,7 @@ func (m *Machine) Restore(r io.Reader, index, term uint64) error {
 	in := bufio.NewReaderSize(r, 64<<10)
 	fresh := &Machine{limits: m.limits}
 	if _, err := in.Peek(1); err == io.EOF {
-		fresh.reset(store.New(m.limits.Store))
-		fresh.index, fresh.term = index, term
+		fresh.create(index, term)
 	} else {
 		s, err := store.Restore(m.limits.Store, in)
 		if err != nil {

@@ -22,7 +22,8 @@ func (o *Txn) append(b []byte) []byte { return appendTxn(o.Request.append(b), &o
 
 func (o *Txn) read(r *record.Reader) {
 	o.Request.read(r)
-	o.Txn = readTxn(r, 1)
+	left := store.MaxOps
+	o.Txn = readTxn(r, 1, &left)
 }
 
 func (o *Txn) check() error {
@@ -36,7 +37,7 @@ func (m *Machine) txn(o *Txn) Reply {
 	if o.Session == 0 {
 		return m.doTxn(o)
 	}
-	return m.once(o.Request, func() Reply { return m.doTxn(o) })
+	return m.once(o.Request, false, func() Reply { return m.doTxn(o) })
 }
 
 func (m *Machine) doTxn(o *Txn) Reply {
@@ -117,6 +118,7 @@ func appendOp(b []byte, op *store.Op) []byte {
 		b = record.AppendUint(b, q.Limit)
 		b = record.AppendBool(b, q.KeysOnly)
 		b = record.AppendBool(b, q.CountOnly)
+		b = record.AppendBool(b, q.NoCount)
 		b = append(b, byte(q.Order))
 		b = record.AppendBool(b, q.Descending)
 		b = record.AppendUint(b, q.MinMod)
@@ -146,12 +148,21 @@ func appendOp(b []byte, op *store.Op) []byte {
 	return b
 }
 
-func readTxn(r *record.Reader, depth int) (t store.Txn) {
+// readTxn reads a transaction of at most *left compares and operations.
+func readTxn(r *record.Reader, depth int, left *int) (t store.Txn) {
 	if depth > store.MaxDepth {
 		r.Fail("transactions nested more than %d deep", store.MaxDepth)
 		return t
 	}
-	for range r.Count() {
+	count := func() int {
+		n := r.Count()
+		if *left -= n; *left < 0 {
+			r.Fail("more than %d compares and operations", store.MaxOps)
+			return 0
+		}
+		return n
+	}
+	for range count() {
 		t.Compares = append(t.Compares, store.Compare{
 			Target: store.Target(r.Byte()), Relation: store.Relation(r.Byte()),
 			Key: r.String(), End: r.String(), Value: r.String(), Number: r.Uint(),
@@ -161,8 +172,8 @@ func readTxn(r *record.Reader, depth int) (t store.Txn) {
 		}
 	}
 	for _, ops := range [2]*[]store.Op{&t.Success, &t.Failure} {
-		for range r.Count() {
-			*ops = append(*ops, readOp(r, depth))
+		for range count() {
+			*ops = append(*ops, readOp(r, depth, left))
 			if r.Err() != nil {
 				return t
 			}
@@ -171,12 +182,12 @@ func readTxn(r *record.Reader, depth int) (t store.Txn) {
 	return t
 }
 
-func readOp(r *record.Reader, depth int) (op store.Op) {
+func readOp(r *record.Reader, depth int, left *int) (op store.Op) {
 	switch kind := r.Byte(); kind {
 	case opRange:
 		q := &store.Query{Space: store.Space(r.Byte()), Key: r.String(), End: r.String()}
 		q.Revision, q.Limit = r.Uint(), r.Uint()
-		q.KeysOnly, q.CountOnly = r.Bool(), r.Bool()
+		q.KeysOnly, q.CountOnly, q.NoCount = r.Bool(), r.Bool(), r.Bool()
 		q.Order, q.Descending = store.Order(r.Byte()), r.Bool()
 		q.MinMod, q.MaxMod, q.MinCreate, q.MaxCreate = r.Uint(), r.Uint(), r.Uint(), r.Uint()
 		op.Range = q
@@ -187,7 +198,7 @@ func readOp(r *record.Reader, depth int) (op store.Op) {
 	case opDelete:
 		op.Delete = &store.DeleteOp{Key: r.String(), End: r.String(), Prev: r.Bool()}
 	case opTxn:
-		nested := readTxn(r, depth+1)
+		nested := readTxn(r, depth+1, left)
 		op.Txn = &nested
 	default:
 		r.Fail("operation kind %d is not known", kind)

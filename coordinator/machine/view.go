@@ -46,9 +46,7 @@ func (m *Machine) NextDue() (at sessions.Time, ok bool) {
 func (m *Machine) ShortestTTL() sessions.Duration { return m.sessions.ShortestTTL() }
 
 // Aging says that there is history which time will let go.
-func (m *Machine) Aging() bool {
-	return m.store.Revision() > m.store.Compacted()+1 && m.store.Revision() > 1
-}
+func (m *Machine) Aging() bool { return m.store.Aging() }
 
 // Claims lists the claims of a session in order of acceptance.
 func (m *Machine) Claims(id sessions.ID) []*Claimed {
