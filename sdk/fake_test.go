@@ -36,6 +36,9 @@ type fakeCell struct {
 	compact  uint64
 	opened   int // sessions ever
 	applied  map[string]int
+
+	partsOf        int  // a revision is delivered so many events at a time; 0: as a whole
+	breakAfterPart bool // once: the connection breaks after a first part
 }
 
 type fakeSession struct {
@@ -645,6 +648,15 @@ func (f *fakeCell) deliver(st *fakeStream, id uint64, w *api.WatchRequest, rev u
 	for _, e := range f.log {
 		if e.GetKv().GetModRevision() == rev && inRange(string(e.GetKv().GetKey()), w.GetKey(), w.GetRangeEnd()) {
 			out.Events = append(out.Events, e)
+		}
+	}
+	for f.partsOf > 0 && len(out.Events) > f.partsOf {
+		st.send(&api.Response{Id: id, Result: &api.Response_Watch{Watch: &api.WatchResponse{Revision: rev - 1, Events: out.Events[:f.partsOf]}}})
+		out.Events = out.Events[f.partsOf:]
+		if f.breakAfterPart {
+			f.breakAfterPart = false
+			time.AfterFunc(time.Millisecond, st.break_)
+			return
 		}
 	}
 	if len(out.Events) > 0 {

@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/conch-lock/conch/api"
@@ -171,6 +172,16 @@ type NodeHash struct {
 	Revision uint64 `json:"revision"`
 	Hash     string `json:"hash"`
 	Error    string `json:"error,omitempty"` // why there is no hash
+}
+
+// LockOf reads the record of a lock that Range or Watch found in the space
+// Locks. It tells of the holders, not of the waiters.
+func LockOf(kv KeyValue) (LockInfo, error) {
+	var l api.LockInfo
+	if err := l.UnmarshalVT(kv.Value); err != nil {
+		return LockInfo{}, fmt.Errorf("the value of key %q is not the record of a lock: %w", shorten(kv.Key), err)
+	}
+	return lockInfoOf(&l, time.Now()), nil
 }
 
 func modeOf(m api.Mode) Mode {

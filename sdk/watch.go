@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"time"
 
@@ -13,6 +14,9 @@ import (
 
 // watchBytes bounds the bytes that one watch keeps for its consumer.
 const watchBytes = 16 << 20
+
+// revisionBytes bounds one revision that comes in several responses.
+const revisionBytes = 256 << 20
 
 // WatchOption changes what a watch delivers.
 type WatchOption func(*watchOptions)
@@ -123,15 +127,18 @@ type watch struct {
 	opts   watchOptions
 	signal chan struct{} // has one element when there is something to take
 
-	id      uint64 // of the request on this link; 0: not in place
-	next    uint64 // revision to go on from; 0: not known yet, from now
-	buffer  []Batch
-	bytes   int
-	sizes   []int
-	lagging bool
-	err     error // it is over, once the buffer is taken
-	due     time.Duration
-	pause   *backoff.ExponentialBackOff
+	id     uint64 // of the request on this link; 0: not in place
+	next   uint64 // revision to go on from; 0: not known yet, from now
+	buffer []Batch
+	bytes  int
+	sizes  []int
+	// partial are events of a revision that is not delivered as a whole yet.
+	partial      []Event
+	partialBytes int
+	lagging      bool
+	err          error // it is over, once the buffer is taken
+	due          time.Duration
+	pause        *backoff.ExponentialBackOff
 }
 
 // place asks for the watch on the present link. Needs mu.
@@ -141,6 +148,7 @@ func (c *Client) place(w *watch) {
 	}
 	c.lastID++
 	w.id, w.due = c.lastID, 0
+	w.partial, w.partialBytes = nil, 0
 	c.placed[w.id] = w
 	c.link.push(outgoing{req: &api.Request{Id: w.id, Op: &api.Request_Watch{Watch: &api.WatchRequest{
 		Cell: c.cfg.Cell, Space: api.Space(w.opts.space), Key: []byte(w.keys.Key), RangeEnd: []byte(w.keys.End),
@@ -169,7 +177,9 @@ func (w *watch) receive(r *api.Response, now time.Duration) {
 	}
 	w.pause = nil
 	resp := r.GetWatch()
-	b := Batch{Revision: resp.GetRevision()}
+	if resp.GetStarted() && w.next == 0 {
+		w.next = resp.GetRevision() + 1
+	}
 	for _, e := range resp.GetEvents() {
 		if rev := e.GetKv().GetModRevision(); rev != 0 && rev < w.next {
 			continue // delivered before
@@ -178,20 +188,44 @@ func (w *watch) receive(r *api.Response, now time.Duration) {
 		if e.GetKv() != nil {
 			ev.KV = keyValueOf(e.GetKv())
 		}
-		b.Events = append(b.Events, ev)
+		w.partial = append(w.partial, ev)
 	}
-	if resp.GetStarted() && w.next != 0 && len(b.Events) == 0 {
-		// In place from where it was asked for: the revision is the cell's,
-		// and what lies between is still to come.
-		b.Revision = w.next - 1
-	}
-	if b.Revision+1 > w.next {
-		w.next = b.Revision + 1
-	}
-	if len(b.Events) == 0 && !w.opts.progress {
+	w.partialBytes += resp.SizeVT()
+	if resp.GetStarted() {
+		// In place from where it was asked for, and nothing delivered yet.
+		if w.opts.progress {
+			w.keep(Batch{Revision: w.next - 1}, 0)
+		}
 		return
 	}
-	size := resp.SizeVT()
+	// A revision too large for one response comes in several, of which only
+	// the last says that it is delivered. Until then it is put aside, so that
+	// a connection that breaks in between repeats no half of it.
+	whole := 0
+	for whole < len(w.partial) && w.partial[whole].KV.ModRevision <= resp.GetRevision() {
+		whole++
+	}
+	b := Batch{Revision: resp.GetRevision(), Events: w.partial[:whole:whole]}
+	w.partial = w.partial[whole:]
+	size := 0
+	if len(w.partial) == 0 {
+		w.partial, size, w.partialBytes = nil, w.partialBytes, 0
+	}
+	w.next = max(w.next, b.Revision+1)
+	if len(b.Events) > 0 || w.opts.progress && len(w.partial) == 0 {
+		w.keep(b, size)
+	}
+	if w.partialBytes > revisionBytes {
+		w.displace()
+		w.err = &Error{Op: "watch", Name: shorten(w.keys.Key), Code: CodeLimitReached, Definite: true, Revision: w.next,
+			Message: fmt.Sprintf("the changes of revision %d have more than %d bytes: watch a smaller range, or without the previous versions", w.next, revisionBytes)}
+		w.notify()
+	}
+}
+
+// keep puts a batch into the buffer, and takes the watch down when that is
+// full. Needs mu.
+func (w *watch) keep(b Batch, size int) {
 	w.buffer, w.sizes, w.bytes = append(w.buffer, b), append(w.sizes, size), w.bytes+size
 	if len(w.buffer) >= w.c.cfg.WatchBuffer || w.bytes >= watchBytes {
 		w.lagging = true

@@ -156,6 +156,57 @@ func TestWatchTellsOfLaggingAndGoesOn(t *testing.T) {
 	})
 }
 
+// A revision too large for one response comes in parts. It is yielded as a
+// whole, also when the connection breaks between two parts.
+func TestWatchYieldsWholeRevisions(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		f.with(func() { f.partsOf = 2 })
+		batches := make(chan Batch, 10)
+		go func() {
+			for b, err := range c.Watch(t.Context(), Prefix(""), WithProgress()) {
+				if err != nil {
+					break
+				}
+				batches <- b
+			}
+		}()
+		<-batches // in place
+		f.with(func() { f.breakAfterPart = true })
+		s := open(t, c)
+		var then []Op
+		for i := range 7 {
+			then = append(then, PutOp(fmt.Sprint(i), nil))
+		}
+		if _, err := s.Txn(t.Context(), Txn{Then: then}); err != nil {
+			t.Fatal(err)
+		}
+		b := <-batches
+		for len(b.Events) == 0 { // in place again
+			b = <-batches
+		}
+		if len(b.Events) != 7 || b.Revision != b.Events[0].KV.ModRevision {
+			t.Errorf("a batch up to revision %d with %d events", b.Revision, len(b.Events))
+		}
+		synctest.Wait()
+		if len(batches) != 0 {
+			t.Errorf("and again: %+v", <-batches)
+		}
+	})
+}
+
+func TestLockOf(t *testing.T) {
+	value, err := (&api.LockInfo{Name: "job", Token: 7}).MarshalVT()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := LockOf(KeyValue{Key: "job", Value: value}); err != nil || info.Name != "job" || info.Token != 7 {
+		t.Errorf("LockOf = %+v, %v", info, err)
+	}
+	if _, err := LockOf(KeyValue{Key: "job", Value: []byte("x")}); err == nil {
+		t.Error("nonsense is a lock")
+	}
+}
+
 func TestWatchEndsWithAReason(t *testing.T) {
 	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
 		put(t, c, "a")
