@@ -168,13 +168,18 @@ func (c *cluster) post(from, to NodeID, deliver func(*simNode)) {
 		if c.loss > 0 && c.rng.IntN(100) == 0 {
 			delay += time.Duration(c.rng.Int64N(int64(300 * time.Millisecond)))
 		}
-		c.sent++
-		l := letter{c.now + delay, c.sent, to, deliver}
-		at, _ := slices.BinarySearchFunc(c.mail, l, func(a, b letter) int {
-			return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.order, b.order))
-		})
-		c.mail = slices.Insert(c.mail, at, l)
+		c.mailAt(c.now+delay, to, deliver)
 	}
+}
+
+// mailAt has something happen at a node at a certain time.
+func (c *cluster) mailAt(when time.Duration, to NodeID, deliver func(*simNode)) {
+	c.sent++
+	l := letter{when, c.sent, to, deliver}
+	at, _ := slices.BinarySearchFunc(c.mail, l, func(a, b letter) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.order, b.order))
+	})
+	c.mail = slices.Insert(c.mail, at, l)
 }
 
 // Send implements Outbox; messages are encoded, as on a wire, so that nothing is shared.
@@ -192,39 +197,42 @@ func (n *simNode) Send(m *raftpb.Message) {
 	})
 }
 
-// SendSnapshot implements Outbox.
+// SendSnapshot implements Outbox: whatever happens, the outcome comes back once.
 func (n *simNode) SendSnapshot(m *raftpb.Message, open func() (io.ReadCloser, error)) {
-	to, index := NodeID(m.GetTo()), m.GetSnapshot().GetMetadata().GetIndex()
+	c, to, index := n.c, NodeID(m.GetTo()), m.GetSnapshot().GetMetadata().GetIndex()
+	reported := false
 	result := func(err error) {
-		n.c.sent++
-		n.c.mail = append(n.c.mail, letter{n.c.now + 400*time.Millisecond, n.c.sent, n.id, func(o *simNode) {
-			o.in.SnapshotsSent = append(o.in.SnapshotsSent, SnapshotResult{to, index, err})
-		}})
-		slices.SortFunc(n.c.mail, func(a, b letter) int { return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.order, b.order)) })
+		if reported || !n.up() {
+			return
+		}
+		reported = true
+		n.in.SnapshotsSent = append(n.in.SnapshotsSent, SnapshotResult{to, index, err})
+		n.due = c.now
 	}
+	// The time limit of the transport.
+	c.mailAt(c.now+time.Second, n.id, func(*simNode) { result(errors.New("no answer")) })
 	r, err := open()
 	if err != nil {
-		result(err)
 		return
 	}
 	content, err := io.ReadAll(r)
 	_ = r.Close()
-	if err != nil || n.c.cut[[2]NodeID{n.id, to}] {
-		result(cmp.Or(err, errors.New("cut off")))
+	if err != nil {
 		return
 	}
 	b, _ := proto.Marshal(m)
-	n.c.post(n.id, to, func(o *simNode) {
+	c.post(n.id, to, func(o *simNode) {
 		m := &raftpb.Message{}
 		if err := proto.Unmarshal(b, m); err != nil {
-			n.c.t.Fatal(err)
+			c.t.Fatal(err)
 		}
 		path, err := Spool(o.fs, "/data/g", 7, 1, m, strings.NewReader(string(content)))
 		if err != nil {
-			result(err)
 			return
 		}
-		o.in.Snapshots = append(o.in.Snapshots, ReceivedSnapshot{From: n.id, Message: m, Path: path, Done: result})
+		o.in.Snapshots = append(o.in.Snapshots, ReceivedSnapshot{From: n.id, Message: m, Path: path, Done: func(err error) {
+			c.post(o.id, n.id, func(*simNode) { result(err) })
+		}})
 	})
 }
 

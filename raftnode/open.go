@@ -107,12 +107,11 @@ func (r *Replica) resume(found wal.Contents) error {
 	if err := r.findFiles(found.Base); err != nil {
 		return err
 	}
-	entries := usable(found)
-	used, err := r.loadNewest(entries, found.Base)
+	used, err := r.loadNewest(found.Entries, found.Base)
 	if err != nil {
 		return err
 	}
-	r.log = newMemoryLog(entries, used, raftSnapshot(used.index, used.term, r.members))
+	r.log = newMemoryLog(found.Entries, used, raftSnapshot(used.index, used.term, r.members))
 	// The commit index is written late, and a snapshot says as much; beyond the end of the log it means nothing.
 	commit := min(max(r.hard.GetCommit(), r.applied), r.log.last())
 	r.hard = newHardState(r.hard.GetTerm(), r.hard.GetVote(), commit)
@@ -170,21 +169,6 @@ func (r *Replica) loadNewest(entries []wal.Entry, base uint64) (snapshotFile, er
 	}
 	return snapshotFile{}, fmt.Errorf("raftnode: group %v has no usable snapshot although its log begins at %d: %w",
 		r.cfg.Group, base, errors.Join(failures...))
-}
-
-// usable returns the entries that continue the history the mark belongs to. A snapshot that was installed over a log of
-// another history leaves entries behind that never were committed: the one at the mark then has another term, and those
-// after it an older one.
-func usable(found wal.Contents) []wal.Entry {
-	for i, e := range found.Entries {
-		if e.Index == found.Base && e.Term != found.BaseTerm {
-			return nil
-		}
-		if e.Index > found.Base && e.Term < found.BaseTerm {
-			return found.Entries[:i]
-		}
-	}
-	return found.Entries
 }
 
 // newMemoryLog builds the log in memory from what is on disk. When there are entries from before the snapshot, they

@@ -160,19 +160,19 @@ func (r *Replica) write(now time.Duration, rd raft.Ready) error {
 	return nil
 }
 
-// seal writes, some time after the last write, what makes the durability of that write known in the log itself.
+// seal writes, some time after the last write, the commit index and what makes the durability of all that known in the
+// log itself.
 func (r *Replica) seal(now time.Duration) error {
 	if !r.unsealed && !r.hardDirty || now-r.lastWrite < r.cfg.Tuning.Tick {
 		return nil
 	}
-	var err error
 	if r.hardDirty {
 		r.state = appendHardState(r.state[:0], r.hard)
-		err = r.wal.Append(wal.Batch{State: r.state})
-	} else {
-		err = r.wal.Seal()
+		if err := r.wal.Append(wal.Batch{State: r.state}); err != nil {
+			return fmt.Errorf("write to the log: %w", err)
+		}
 	}
-	if err != nil {
+	if err := r.wal.Seal(); err != nil {
 		return fmt.Errorf("write to the log: %w", err)
 	}
 	r.hardDirty, r.unsealed = false, false

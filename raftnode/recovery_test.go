@@ -186,6 +186,9 @@ func crashAt(t *testing.T, at uint64, survival disk.Survival) bool {
 	if n.err != nil {
 		t.Fatalf("crash at operation %d: the replica does not start: %v", at, n.err)
 	}
+	if s := n.replica.Status(); s.Snapshot > s.Log.Base {
+		t.Fatalf("crash at operation %d: the snapshot at %d is used, the log knows the one at %d", at, s.Snapshot, s.Log.Base)
+	}
 	c.leader()
 	if len(n.machine.values) < len(applied) || !slices.Equal(n.machine.values[:len(applied)], applied) {
 		t.Fatalf("crash at operation %d: applied was %q, after it %q", at, applied, n.machine.values)
@@ -285,6 +288,20 @@ func chaos(t *testing.T, seed uint64) {
 		if !slices.Equal(n.machine.values[:len(acknowledged)], acknowledged) {
 			t.Fatalf("seed %d: node %v has lost what was applied before", seed, n.id)
 		}
+	}
+}
+
+func TestQuietLogIsSealed(t *testing.T) {
+	c := newCluster(t, 17, 1, smallTuning())
+	n := c.leader()
+	n.propose("v")
+	c.everywhere("v")
+	before := n.replica.Status().Log.Frames
+	c.run(200 * time.Millisecond)
+	sealed := n.replica.Status().Log.Frames
+	c.run(time.Second)
+	if after := n.replica.Status().Log.Frames; sealed == before || after != sealed {
+		t.Errorf("after a write the log had %d frames, a moment later %d, and after a quiet second %d", before, sealed, after)
 	}
 }
 
