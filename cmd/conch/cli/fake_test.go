@@ -159,6 +159,8 @@ func (l *fakeLock) Err() error {
 }
 func (l *fakeLock) Deadline() time.Time { return l.deadline }
 func (l *fakeLock) Unlock(context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.released = true
 	return l.refuse
 }

@@ -12,9 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/conch-lock/conch/locks"
+	"github.com/conch-lock/conch/api"
 	"github.com/conch-lock/conch/sdk"
-	"github.com/conch-lock/conch/sessions"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -69,17 +68,13 @@ func TestHelp(t *testing.T) {
 }
 
 // lockRecord is the record of a lock as a watch delivers it.
-func lockRecord(t *testing.T, steps func(table *locks.Table)) []byte {
+func lockRecord(t *testing.T, l *api.LockInfo) []byte {
 	t.Helper()
-	var token locks.Token
-	table := locks.NewTable(locks.Limits{Claims: 10, ClaimsOfSession: 10, Waiters: 10}, &token)
-	table.Recall = func(locks.Name) (locks.Token, locks.Tenure) { return 0, locks.Tenure{} }
-	steps(table)
-	l := table.Get("backup")
-	if l == nil {
-		t.Fatal("the lock is gone")
+	b, err := l.MarshalVT()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return l.Append(nil)
+	return b
 }
 
 // sample is a cell with something of everything.
@@ -196,28 +191,23 @@ func TestWriteConditions(t *testing.T) {
 
 func TestLocksWatch(t *testing.T) {
 	at := noon.Add(-time.Minute)
-	record := func(steps func(*locks.Table)) []byte { return lockRecord(t, steps) }
-	claim := func(table *locks.Table, session sessions.ID, revision uint64) {
-		_, err := table.Claim(locks.Step{Revision: revision}, locks.Request{
-			ID: locks.ClaimID{Session: session, Sequence: 1}, Items: []locks.Item{{Name: "backup"}},
-			Labels: sessions.LabelsOf(map[string]string{"host": "a"}),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	granted := record(func(table *locks.Table) { claim(table, 17, 8) })
-	handed := record(func(table *locks.Table) {
-		claim(table, 17, 8)
-		claim(table, 18, 9)
-		if _, err := table.Release(locks.Step{Revision: 10}, 17, "backup", 1); err != nil {
-			t.Fatal(err)
-		}
+	labels := map[string]string{"host": "a"}
+	granted := lockRecord(t, &api.LockInfo{
+		Name: "backup", Token: 1, Holders: []*api.LockHolder{{Session: 17, Token: 1, SinceRevision: 8, Labels: labels}},
 	})
+	handed := lockRecord(t, &api.LockInfo{
+		Name: "backup", Token: 3, Mode: api.Mode_SHARED,
+		Holders: []*api.LockHolder{{Session: 18, Token: 2, SinceRevision: 9}, {Session: 19, Token: 3, SinceRevision: 10}},
+		Ended:   []*api.Predecessor{{Token: 1, Session: 17, Ended: api.EndReason_END_EXPIRED}},
+	})
+	released := lockRecord(t, &api.LockInfo{Name: "backup", Token: 3, Ended: []*api.Predecessor{
+		{Token: 2, Session: 18, Ended: api.EndReason_END_RELEASED}, {Token: 3, Session: 19, Ended: api.EndReason_END_BROKEN},
+	}})
 	c := &fakeCell{batches: []sdk.Batch{
 		{Revision: 8, Events: []sdk.Event{{KV: sdk.KeyValue{Key: "backup", Value: granted, ModRevision: 8}, Time: at}}},
 		{Revision: 10, Events: []sdk.Event{{KV: sdk.KeyValue{Key: "backup", Value: handed, ModRevision: 10}, Time: at.Add(time.Second)}}},
-		{Revision: 11, Events: []sdk.Event{{Deleted: true, KV: sdk.KeyValue{Key: "backup", ModRevision: 11}}}},
+		{Revision: 11, Events: []sdk.Event{{KV: sdk.KeyValue{Key: "backup", Value: released, ModRevision: 11}, Time: at.Add(2 * time.Second)}}},
+		{Revision: 12, Events: []sdk.Event{{Deleted: true, KV: sdk.KeyValue{Key: "backup", ModRevision: 12}}}},
 	}}
 	got := run(c, "locks", "watch") // the end of the batches ends it
 	golden(t, "watch.txt", got.out+got.err+run(c, "locks", "watch", "backup", "-o", "json").out)

@@ -3,11 +3,12 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/conch-lock/conch/api"
 	"github.com/conch-lock/conch/cmd/conch/report"
-	"github.com/conch-lock/conch/locks"
 	"github.com/conch-lock/conch/sdk"
 )
 
@@ -138,44 +139,45 @@ func (a *App) locksWatch() *cobra.Command {
 				}
 				keys = sdk.One(args[0])
 			}
-			return a.watch(ctx, keys, []sdk.WatchOption{sdk.WatchSpace(sdk.Locks), sdk.FromRevision(from), sdk.WithPrev()}, a.lockEvents)
+			return a.watch(ctx, keys, []sdk.WatchOption{sdk.WatchSpace(sdk.Locks), sdk.FromRevision(from)}, a.lockEvents)
 		}),
 	}
 	c.Flags().Uint64Var(&from, "from-revision", 0, "begin at revision `R` (default: now)")
 	return c
 }
 
-// lockEvents prints what one change of a lock's record says.
+// lockEvents prints what one change of a lock's record says: who lost it in
+// that revision, and who was granted it.
 func (a *App) lockEvents(e sdk.Event) error {
 	if e.Deleted {
 		return nil // a record is deleted when it is old and free: nobody held it
 	}
-	record, err := locks.ReadRecord(e.KV.Value)
-	if err != nil {
+	var lock api.LockInfo
+	if err := lock.UnmarshalVT(e.KV.Value); err != nil {
 		return fmt.Errorf("the record of lock %s at revision %d: %w", quote(e.KV.Key), e.KV.ModRevision, err)
 	}
 	at := report.LockEvent{Name: e.KV.Key, Revision: e.KV.ModRevision, Time: e.Time}
-	for _, t := range record.Ended {
+	for _, t := range lock.GetEnded() {
 		end := at
-		end.Event, end.Token, end.Session = "ended", sdk.Token(t.Token), sdk.SessionID(t.Session)
-		end.Ended = sdk.EndReason(t.Ended.String())
+		end.Event, end.Token, end.Session = "ended", sdk.Token(t.GetToken()), sdk.SessionID(t.GetSession())
+		end.Ended = sdk.EndReason(wireWord(t.GetEnded().String(), "END_"))
 		if err := a.results().LockEvent(end); err != nil {
 			return err
 		}
 	}
-	for _, h := range record.Holders {
-		if h.Revision != e.KV.ModRevision {
+	for _, h := range lock.GetHolders() {
+		if h.GetSinceRevision() != e.KV.ModRevision {
 			continue // granted before
 		}
 		grant := at
-		grant.Event, grant.Token, grant.Session = "granted", sdk.Token(h.Token), sdk.SessionID(h.Claim.Session)
-		grant.Mode, grant.Labels = sdk.Mode(h.Mode.String()), make(map[string]string)
-		for _, l := range h.Labels {
-			grant.Labels[l.Key] = l.Value
-		}
+		grant.Event, grant.Token, grant.Session = "granted", sdk.Token(h.GetToken()), sdk.SessionID(h.GetSession())
+		grant.Mode, grant.Labels = sdk.Mode(wireWord(lock.GetMode().String(), "")), h.GetLabels()
 		if err := a.results().LockEvent(grant); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// wireWord is the name of a value of the wire contract as it is shown.
+func wireWord(name, prefix string) string { return strings.ToLower(strings.TrimPrefix(name, prefix)) }
