@@ -227,7 +227,7 @@ func chaos(t *testing.T, seed uint64) {
 			}
 			if !n.up() && n.err != nil && c.rng.IntN(4) == 0 {
 				n.start()
-				if n.err != nil {
+				if n.err != nil && !errors.Is(n.err, disk.ErrCrashed) {
 					t.Fatalf("seed %d: node %v does not start: %v", seed, n.id, n.err)
 				}
 			}
