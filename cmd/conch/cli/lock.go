@@ -81,6 +81,10 @@ Without CMD it prints NAME and TOKEN and holds the lock until it is interrupted.
 		RunE: a.action(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			r.names, r.cmd = append([]string{args[0]}, r.and...), args[1:]
 			r.bounded = cmd.Flags().Changed("wait")
+			if r.try && r.bounded { // a flag beats the variable of the other one
+				r.try = !a.givenBy["try"] || a.givenBy["wait"]
+				r.bounded = !a.givenBy["wait"] || a.givenBy["try"]
+			}
 			if err := r.check(cmd); err != nil {
 				return err
 			}
@@ -323,6 +327,9 @@ func (a *App) hold(h held, s session, r *lockRequest, signals <-chan os.Signal) 
 
 // runUnder runs the command while the lock is held.
 func (a *App) runUnder(h held, s session, r *lockRequest, signals <-chan os.Signal) error {
+	if err := h.Err(); err != nil {
+		return exitWith(exitLost, fmt.Errorf("%s was lost before %s was started: %w", r.title(), r.cmd[0], err))
+	}
 	result, err := child.Run(child.Spec{
 		Path: r.path, Args: r.cmd, Env: a.childEnv(h, s, r),
 		KillAfter: r.killAfter, Signals: signals, Lost: h.Done(),

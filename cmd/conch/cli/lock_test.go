@@ -121,6 +121,43 @@ func TestDeadlineStopsTheCommand(t *testing.T) {
 	}
 }
 
+func TestLossBeforeTheStart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "started")
+	l := newFakeLock()
+	l.lose(sdk.ErrSessionEnded)
+	got := run(granting(l), "lock", "x", "--", "touch", file)
+	if got.code != 70 || !strings.Contains(got.err, "lock x was lost before touch was started") {
+		t.Errorf("exit status %d, stderr %s", got.code, got.err)
+	}
+	if _, err := os.Stat(file); err == nil {
+		t.Error("the command was started without the lock")
+	}
+}
+
+// Of --try and --wait the one that was given beats the one of the environment.
+func TestTryAndWaitFromTheEnvironment(t *testing.T) {
+	for _, tt := range []struct {
+		env  map[string]string
+		args []string
+		code int
+		try  bool
+	}{
+		{map[string]string{"CONCH_WAIT": "1s"}, []string{"--try"}, 0, true},
+		{map[string]string{"CONCH_TRY": "1"}, []string{"--wait", "1s"}, 0, false},
+		{map[string]string{"CONCH_TRY": "1", "CONCH_WAIT": "1s"}, nil, 64, false},
+	} {
+		try := false
+		c := &fakeCell{session: &fakeSession{claim: func(_ context.Context, t bool) (held, error) {
+			try = t
+			return newFakeLock(), nil
+		}}}
+		a, _, errs := runner(c, nil, tt.env)
+		if code := a.Run(append(append([]string{"lock", "x"}, tt.args...), "--", "true")); code != tt.code || try != tt.try {
+			t.Errorf("%v %v: exit status %d, try %t; %s", tt.env, tt.args, code, try, errs)
+		}
+	}
+}
+
 func TestUnconfirmedReleaseIsSaid(t *testing.T) {
 	l := newFakeLock()
 	l.refuse = errors.New("no answer")
