@@ -78,3 +78,21 @@ type Outputs struct {
 	// takes: the node was paused or starved.
 	Late time.Duration
 }
+
+// fail answers all requests that came too late.
+func (in Inputs) fail(err error) {
+	for _, done := range in.Reads {
+		done(err)
+	}
+	for _, t := range in.Transfers {
+		t.Done(err)
+	}
+	for _, c := range in.Changes {
+		c.Done(err)
+	}
+	for _, s := range in.Snapshots {
+		if s.Done != nil {
+			s.Done(err)
+		}
+	}
+}
