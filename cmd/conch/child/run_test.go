@@ -196,12 +196,9 @@ func TestLossKillsWhatStays(t *testing.T) {
 }
 
 func TestLossReachesAStoppedCommand(t *testing.T) {
-	c := startConch(t, `trap 'echo bye > bye; exit 5' TERM; echo $$ >> pids; while :; do sleep 0.01; done`)
-	pids := c.pids(1)
-	if err := unix.Kill(-pids[0], unix.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	c.await("it is stopped", func() bool { return state(pids[0]) == "T" })
+	c := startConch(t, `trap 'exit 5' TERM; echo $$ >> pids; kill -STOP $$; exit 1`)
+	pid := c.pids(1)[0]
+	c.await("it is stopped", func() bool { return state(pid) == "T" })
 	c.lose()
 	if code, _ := c.exit(); code != 5 {
 		t.Errorf("exit status %d, want 5", code)
