@@ -41,7 +41,7 @@ type client struct {
 	waiting sessions.Sequence // the claim that waits, 0 for none
 	items   []locks.Item
 	held    *belief
-	done    int // locks that were held and given back
+	got     int // locks that were granted
 }
 
 // asked is a request without an answer.
@@ -338,9 +338,7 @@ func (c *client) reply(q sessions.Sequence, op machine.Op, p machine.Reply) {
 		}
 	case *machine.Release:
 		c.rest()
-		if p.Code == machine.OK {
-			c.done++
-		} else if p.Code == machine.NotHolder {
+		if p.Code == machine.NotHolder {
 			c.w.fail("client %d: its release of token %d was refused: %s", c.id, o.Token, p.Message)
 		}
 	case *machine.Cancel:
@@ -377,6 +375,7 @@ func (c *client) granted(g *machine.Claimed) {
 	}
 	b := &belief{claim: g.ID.Sequence, names: g.Names, mode: c.items[0].Mode, token: g.Token, from: c.w.now}
 	c.held = b
+	c.got++
 	c.w.counts["held"]++
 	for _, other := range c.w.clients {
 		if other != c && other.believes() && overlap(b, other.held) {
