@@ -389,7 +389,7 @@ func (t *Table) Held(n Name, token Token) *Claim {
 func (t *Table) Release(at Step, id sessions.ID, n Name, token Token) (*Claim, error) {
 	c := t.Held(n, token)
 	if c == nil || c.ID.Session != id {
-		return nil, fmt.Errorf("lock %q, token %d: %w %d", n, token, ErrNotHolder, id)
+		return nil, fmt.Errorf("lock %q, token %d, session %d: %w", n, token, id, ErrNotHolder)
 	}
 	t.end(at, c, Released)
 	t.pump(at)
