@@ -1,0 +1,149 @@
+package cluster
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+)
+
+// Node is one process of a cluster, or none while it is down.
+type Node struct {
+	Name     string
+	Endpoint string // for clients, host:port
+	Peer     string // for other nodes, host:port
+	Data     string // folder of its data
+	LogFile  string // what it writes to standard error, over all its lives
+
+	command []string
+
+	mu  sync.Mutex
+	run *run // nil: never started
+}
+
+// run is one life of a node's process.
+type run struct {
+	cmd   *exec.Cmd
+	ready chan struct{} // closed when it said so
+	done  chan struct{} // closed when it has ended and was waited for
+	err   error         // how it ended; valid once done is closed
+}
+
+// Start starts the process and does not wait for it to be ready.
+func (n *Node) Start() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.run != nil && !closed(n.run.done) {
+		return fmt.Errorf("node %s runs already", n.Name)
+	}
+	log, err := os.OpenFile(n.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("node %s: %w", n.Name, err)
+	}
+	defer log.Close()
+	cmd := exec.Command(n.command[0], n.command[1:]...)
+	cmd.Stderr = log
+	cmd.SysProcAttr = processAttributes()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return fmt.Errorf("node %s: %w", n.Name, err)
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("node %s: start %s: %w", n.Name, n.command[0], err)
+	}
+	r := &run{cmd: cmd, ready: make(chan struct{}), done: make(chan struct{})}
+	n.run = r
+	go func() { // ends when the process does
+		lines := bufio.NewScanner(out)
+		for said := false; lines.Scan(); {
+			if !said && strings.HasPrefix(lines.Text(), "ready ") {
+				said = true
+				close(r.ready)
+			}
+		}
+		_, _ = io.Copy(io.Discard, out)
+		r.err = cmd.Wait()
+		close(r.done)
+	}()
+	return nil
+}
+
+// Ready waits until the process has said that it serves.
+func (n *Node) Ready(ctx context.Context) error {
+	r := n.current()
+	if r == nil {
+		return fmt.Errorf("node %s was never started", n.Name)
+	}
+	select {
+	case <-r.ready:
+		return nil
+	case <-r.done:
+		return fmt.Errorf("node %s ended before it was ready: %v; it said:\n%s", n.Name, r.err, n.tail())
+	case <-ctx.Done():
+		return fmt.Errorf("node %s is not ready: %w; it said:\n%s", n.Name, ctx.Err(), n.tail())
+	}
+}
+
+// Running tells whether the process is there.
+func (n *Node) Running() bool {
+	r := n.current()
+	return r != nil && !closed(r.done)
+}
+
+// Signal sends a signal to the process.
+func (n *Node) Signal(sig os.Signal) error {
+	r := n.current()
+	if r == nil {
+		return fmt.Errorf("node %s was never started", n.Name)
+	}
+	if err := r.cmd.Process.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("node %s: send %v: %w", n.Name, sig, err)
+	}
+	return nil
+}
+
+// Kill kills the process with SIGKILL and waits until it is gone.
+func (n *Node) Kill() error {
+	err := n.Signal(os.Kill)
+	n.wait()
+	return err
+}
+
+func (n *Node) wait() {
+	if r := n.current(); r != nil {
+		<-r.done
+	}
+}
+
+func (n *Node) current() *run {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.run
+}
+
+// tail is the end of the node's log.
+func (n *Node) tail() string {
+	const most = 4 << 10
+	b, err := os.ReadFile(n.LogFile)
+	if err != nil {
+		return err.Error()
+	}
+	if len(b) > most {
+		b = b[len(b)-most:]
+	}
+	return string(b)
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

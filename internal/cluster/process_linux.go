@@ -1,0 +1,9 @@
+package cluster
+
+import "syscall"
+
+// processAttributes keep a process out of the terminal's group, so that Ctrl-C
+// reaches the one that cleans up, and have the kernel kill it with that one.
+func processAttributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
