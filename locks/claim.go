@@ -115,6 +115,7 @@ type Claim struct {
 	Delay  sessions.Duration // how long nobody is granted after an end that is not a release
 
 	Order    uint64        // place in the cell's order of acceptance
+	Rank     int64         // a smaller one goes first; of equal ones the one accepted first
 	Queued   int64         // wall milliseconds when it was accepted, for people
 	Deadline sessions.Time // it waits until then; 0: for ever
 
@@ -130,6 +131,7 @@ type Claim struct {
 	one   [1]part
 
 	due            int    // index among the waiting deadlines, -1 for none
+	fresh          bool   // accepted in this step: it has no row, and its answer is on its way
 	younger, elder *Claim // the session's next and previous claim, in order of acceptance
 }
 
@@ -154,11 +156,10 @@ func (c *Claim) Items() []Item {
 	return l
 }
 
-// Names lists the locks that the claim is for, sorted.
-func (c *Claim) Names() []Name {
-	l := make([]Name, len(c.parts))
+// Names appends the locks that the claim is for, sorted.
+func (c *Claim) Names(l []Name) []Name {
 	for i := range c.parts {
-		l[i] = c.parts[i].item.Name
+		l = append(l, c.parts[i].item.Name)
 	}
 	return l
 }

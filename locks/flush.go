@@ -30,6 +30,7 @@ func (t *Table) Flush(to Sink) {
 		l.recalled = !l.free()
 	}
 	for _, c := range t.queued {
+		c.fresh = false
 		if c.Granted() || t.byID[c.ID] != c {
 			continue
 		}
@@ -108,10 +109,17 @@ func (r *Restorer) Lock(n Name, data []byte) error {
 	if err != nil {
 		return fmt.Errorf("lock %q: %w", n, err)
 	}
+	r.Record(n, rec)
+	return nil
+}
+
+// Record is Lock for a record that was read already.
+func (r *Restorer) Record(n Name, rec Record) {
 	if rec.Free() && rec.Delayed == 0 {
-		return nil
+		return
 	}
-	l := &Lock{Name: n, delay: -1, token: rec.Token, last: rec.Last, delayed: rec.Delayed, recalled: true}
+	l := newLock(n)
+	l.token, l.last, l.delayed, l.recalled = rec.Token, rec.Last, rec.Delayed, true
 	r.t.byName[n] = l
 	if l.delayed != 0 {
 		r.t.delays.Push(l)
@@ -127,16 +135,23 @@ func (r *Restorer) Lock(n Name, data []byte) error {
 			Item{Name: n, Mode: h.Mode, Permits: h.Permits, Capacity: h.Capacity}, l,
 		})
 	}
-	return nil
 }
 
 // Claim takes the row of a waiting claim, in order of acceptance.
 func (r *Restorer) Claim(order uint64, row []byte) error {
-	c, err := readClaim(order, row)
-	if err == nil {
-		r.rows = append(r.rows, c)
-	}
+	_, err := r.Ranked(order, row, 0)
 	return err
+}
+
+// Ranked is Claim for one that has a rank, which its row does not tell.
+func (r *Restorer) Ranked(order uint64, row []byte, rank int64) (*Claim, error) {
+	c, err := readClaim(order, row)
+	if err != nil {
+		return nil, err
+	}
+	c.Rank = rank
+	r.rows = append(r.rows, c)
+	return c, nil
 }
 
 // Finish ties everything together. A session lists its claims in order of
@@ -175,6 +190,7 @@ func (r *Restorer) Finish(order uint64) error {
 			p.lock.hold(&c.parts[i])
 		}
 	}
+	sort.SliceStable(r.rows, func(i, j int) bool { return r.rows[i].Rank < r.rows[j].Rank })
 	for _, c := range r.rows {
 		t.enqueue(c)
 		c.doubt()
@@ -271,7 +287,8 @@ func (t *Table) checkLock(l *Lock, now sessions.Time, waiting map[*Claim]bool) e
 	for p := l.head; p != nil; p = p.next {
 		n++
 		waiting[p.claim] = true
-		if p.lock != l || p.claim.Granted() || p.claim.Order <= order {
+		ahead := p.prev != nil && p.prev.claim.Rank < p.claim.Rank
+		if p.lock != l || p.claim.Granted() || !ahead && p.claim.Order <= order || p.prev != nil && p.prev.claim.Rank > p.claim.Rank {
 			return fmt.Errorf("waiter %v out of order %d", p.claim.ID, p.claim.Order)
 		}
 		order = p.claim.Order

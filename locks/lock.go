@@ -88,9 +88,19 @@ type Lock struct {
 	delayed sessions.Time // nobody is granted until Expire ends the delay, at this time; 0: no delay
 	delay   int           // index among the delays, -1 for none
 
-	ended   []Tenure // in this step
-	changed bool     // its record has to be written in this step
-	touched bool     // it may be able to grant
+	ended []Tenure // in this step
+	one   struct { // memory of most locks' holders and ended
+		holder [1]*part
+		ended  [1]Tenure
+	}
+	changed bool // its record has to be written in this step
+	touched bool // it may be able to grant
+}
+
+func newLock(n Name) *Lock {
+	l := &Lock{Name: n, delay: -1}
+	l.holders, l.ended = l.one.holder[:0], l.one.ended[:0]
+	return l
 }
 
 // Waiting is how many claims wait for the lock.
@@ -98,6 +108,22 @@ func (l *Lock) Waiting() int { return l.waiting }
 
 // Holders is how many claims hold it.
 func (l *Lock) Holders() int { return len(l.holders) }
+
+// Holder is the claim that has held it longest, nil when nobody holds it.
+func (l *Lock) Holder() *Claim {
+	if len(l.holders) == 0 {
+		return nil
+	}
+	return l.holders[0].claim
+}
+
+// First is the claim that waits in the first place, nil when none waits.
+func (l *Lock) First() *Claim {
+	if l.head == nil {
+		return nil
+	}
+	return l.head.claim
+}
 
 // Delayed is until when nobody is granted, 0 without a delay.
 func (l *Lock) Delayed() sessions.Time { return l.delayed }
@@ -132,14 +158,23 @@ func (l *Lock) admits(it Item, weight int) bool {
 	return false
 }
 
+// enqueue puts a claim behind all that go before it: the last place, unless it
+// has a smaller rank than others.
 func (l *Lock) enqueue(p *part) {
 	p.prev, p.next = l.tail, nil
-	if l.tail != nil {
-		l.tail.next = p
+	for p.prev != nil && p.prev.claim.Rank > p.claim.Rank {
+		p.prev, p.next = p.prev.prev, p.prev
+	}
+	if p.prev != nil {
+		p.prev.next = p
 	} else {
 		l.head = p
 	}
-	l.tail = p
+	if p.next != nil {
+		p.next.prev = p
+	} else {
+		l.tail = p
+	}
 	l.waiting++
 	l.count(p.item, 1)
 }

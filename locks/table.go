@@ -57,9 +57,13 @@ type Table struct {
 	// token and the last tenure, zeros when it has nothing any more.
 	Recall func(Name) (newest Token, last Tenure)
 
+	// Next says which of the claims that wait for a lock is to be granted before
+	// the others; nil: the first. It is asked when the lock is free.
+	Next func(*Lock) *Claim
+
 	byName    map[Name]*Lock
 	byID      map[ClaimID]*Claim
-	bySession map[sessions.ID]*line
+	bySession map[sessions.ID]line
 	order     uint64 // of the claim accepted last
 	waits     *sessions.Deadlines[*Claim]
 	delays    *sessions.Deadlines[*Lock]
@@ -92,7 +96,7 @@ type line struct {
 func NewTable(limits Limits, token *Token) *Table {
 	return &Table{
 		limits: limits, token: token,
-		byName: map[Name]*Lock{}, byID: map[ClaimID]*Claim{}, bySession: map[sessions.ID]*line{},
+		byName: map[Name]*Lock{}, byID: map[ClaimID]*Claim{}, bySession: map[sessions.ID]line{},
 		waits: sessions.NewDeadlines(
 			func(a, b *Claim) bool {
 				return a.Deadline < b.Deadline || a.Deadline == b.Deadline && a.Order < b.Order
@@ -113,6 +117,7 @@ type Request struct {
 	Delay  sessions.Duration
 	Labels sessions.Labels
 	Value  []byte
+	Rank   int64 // a smaller one goes first; 0 for locks: first come, first served
 }
 
 // Claim accepts a request: granted at once, queued, or refused with a Refusal.
@@ -121,7 +126,7 @@ func (t *Table) Claim(at Step, q Request) (*Claim, error) {
 	if err := t.refuse(q); err != nil {
 		return nil, err
 	}
-	c := &Claim{ID: q.ID, Labels: q.Labels, Value: q.Value, Delay: q.Delay, Queued: at.Millis, due: -1}
+	c := &Claim{ID: q.ID, Labels: q.Labels, Value: q.Value, Delay: q.Delay, Rank: q.Rank, Queued: at.Millis, due: -1}
 	c.setItems(q.Items)
 	t.order++
 	c.Order = t.order
@@ -134,14 +139,15 @@ func (t *Table) Claim(at Step, q Request) (*Claim, error) {
 		c.Deadline = at.Now + q.Wait
 		t.waits.Push(c)
 	}
+	c.fresh = true
 	t.queued = append(t.queued, c)
 	return c, nil
 }
 
 // refuse says why a request is not accepted, nil when it is.
 func (t *Table) refuse(q Request) error {
-	if line := t.bySession[q.ID.Session]; line != nil && line.n >= t.limits.ClaimsOfSession {
-		return &Refusal{Err: ErrTooMany, Message: fmt.Sprintf("session %d has %d claims, which is the limit", q.ID.Session, line.n)}
+	if n := t.bySession[q.ID.Session].n; n >= t.limits.ClaimsOfSession {
+		return &Refusal{Err: ErrTooMany, Message: fmt.Sprintf("session %d has %d claims, which is the limit", q.ID.Session, n)}
 	}
 	if len(t.byID) >= t.limits.Claims {
 		return &Refusal{Err: ErrTooMany, Message: fmt.Sprintf("the cell has %d claims, which is the limit", len(t.byID))}
@@ -201,10 +207,6 @@ func (t *Table) enqueue(c *Claim) {
 func (t *Table) index(c *Claim) {
 	t.byID[c.ID] = c
 	l := t.bySession[c.ID.Session]
-	if l == nil {
-		l = &line{}
-		t.bySession[c.ID.Session] = l
-	}
 	if c.elder = l.last; c.elder != nil {
 		c.elder.younger = c
 	} else {
@@ -212,6 +214,7 @@ func (t *Table) index(c *Claim) {
 	}
 	l.last = c
 	l.n++
+	t.bySession[c.ID.Session] = l
 }
 
 func (t *Table) unindex(c *Claim) {
@@ -230,6 +233,8 @@ func (t *Table) unindex(c *Claim) {
 	c.elder, c.younger = nil, nil
 	if l.n--; l.n == 0 {
 		delete(t.bySession, c.ID.Session)
+	} else {
+		t.bySession[c.ID.Session] = l
 	}
 }
 
@@ -237,7 +242,7 @@ func (t *Table) unindex(c *Claim) {
 func (t *Table) lock(n Name) *Lock {
 	l := t.byName[n]
 	if l == nil {
-		l = &Lock{Name: n, delay: -1}
+		l = newLock(n)
 		t.recall(l)
 		t.byName[n] = l
 	}
@@ -252,11 +257,19 @@ func (t *Table) recall(l *Lock) {
 	}
 }
 
+// next is the waiting claim that is to be granted before the others.
+func (t *Table) next(l *Lock) *Claim {
+	if t.Next != nil && l.head != l.tail && len(l.holders) == 0 {
+		return t.Next(l)
+	}
+	return l.First()
+}
+
 // grantable: the claim is first in every queue and every lock admits it.
 func (t *Table) grantable(c *Claim) bool {
 	for i := range c.parts {
 		p := &c.parts[i]
-		if p.lock.head != p || !p.lock.admits(p.item, c.weight()) {
+		if !p.lock.admits(p.item, c.weight()) || t.next(p.lock) != c {
 			return false
 		}
 	}
@@ -343,8 +356,11 @@ func (t *Table) pump(at Step) {
 	for i := 0; i < len(t.touched); i++ {
 		l := t.touched[i]
 		l.touched = false
-		for l.head != nil && t.grantable(l.head.claim) {
-			c := l.head.claim
+		for l.head != nil {
+			c := t.next(l)
+			if !t.grantable(c) {
+				break
+			}
 			t.grant(at, c)
 			t.granted = append(t.granted, c)
 			t.settled = append(t.settled, c.Order)
@@ -396,6 +412,30 @@ func (t *Table) Release(at Step, id sessions.ID, n Name, token Token) (*Claim, e
 	return c, nil
 }
 
+// Transfer ends a grant as transferred and grants its lock to a claim that waits
+// for it, wherever it stands in the queue. Both are for that one lock alone, and
+// to hold it alone.
+func (t *Table) Transfer(at Step, from, to *Claim) {
+	t.end(at, from, Transferred)
+	t.grant(at, to)
+	if !to.fresh {
+		t.granted = append(t.granted, to)
+		t.settled = append(t.settled, to.Order)
+	}
+	t.pump(at)
+}
+
+// SetValue replaces the value of a granted claim, and with it the records of its
+// locks.
+func (t *Table) SetValue(c *Claim, value []byte) {
+	for i := range c.parts {
+		l := c.parts[i].lock
+		l.weight += len(value) - len(c.Value)
+		t.change(l)
+	}
+	c.Value = value
+}
+
 // Cancel ends a claim whatever its state.
 func (t *Table) Cancel(at Step, c *Claim) (wasGranted bool) {
 	wasGranted = c.Granted()
@@ -425,11 +465,7 @@ func (t *Table) Break(at Step, n Name, token Token) (*Claim, error) {
 
 // EndSession withdraws and ends all claims of a session.
 func (t *Table) EndSession(at Step, id sessions.ID, why Why) {
-	l := t.bySession[id]
-	if l == nil {
-		return
-	}
-	for c := l.first; c != nil; {
+	for c := t.bySession[id].first; c != nil; {
 		next := c.younger
 		if c.Granted() {
 			t.end(at, c, why)
@@ -497,10 +533,8 @@ func (t *Table) Get(n Name) *Lock { return t.byName[n] }
 
 // Claims calls f for each claim of a session in order of acceptance.
 func (t *Table) Claims(id sessions.ID, f func(*Claim)) {
-	if l := t.bySession[id]; l != nil {
-		for c := l.first; c != nil; c = c.younger {
-			f(c)
-		}
+	for c := t.bySession[id].first; c != nil; c = c.younger {
+		f(c)
 	}
 }
 

@@ -43,6 +43,9 @@ type Reader struct {
 // NewReader reads from b, which must not change while parts of it are in use.
 func NewReader(b []byte) *Reader { return &Reader{b: b, n: len(b)} }
 
+// Reset makes the Reader read from b, as a new one would.
+func (r *Reader) Reset(b []byte) { *r = Reader{b: b, n: len(b)} }
+
 // Err is the first error, nil while everything fitted.
 func (r *Reader) Err() error { return r.err }
 

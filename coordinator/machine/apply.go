@@ -86,12 +86,13 @@ func (s *sink) Granted(c *locks.Claim) {
 	})
 }
 
-func (s *sink) Queue(order uint64, row []byte) { s.tx.Set(tableClaim, key(order), row) }
-func (s *sink) Settle(order uint64)            { s.tx.Unset(tableClaim, key(order)) }
+func (s *sink) Queue(order uint64, row []byte) { s.tx.Set(tableClaim, (*Machine)(s).key(order), row) }
+func (s *sink) Settle(order uint64)            { s.tx.Unset(tableClaim, (*Machine)(s).key(order)) }
 
 // claimed is the state of a claim.
 func (m *Machine) claimed(c *locks.Claim) *Claimed {
-	d := &Claimed{ID: c.ID, Granted: c.Granted(), Names: c.Names()}
+	d := &Claimed{ID: c.ID, Granted: c.Granted()}
+	d.Names = c.Names(d.one[:0])
 	if d.Granted {
 		d.Token, d.Revision, d.Since = c.Token, c.Revision, c.Since
 		d.Predecessor = m.locks.Predecessor(c)
@@ -117,7 +118,7 @@ func (m *Machine) endSession(s *sessions.Session, why locks.Why, reason string) 
 
 // command applies one command and answers it.
 func (m *Machine) command(data []byte) {
-	c, err := Decode(data)
+	c, err := m.decoder.decode(data)
 	var p Reply
 	if err != nil {
 		m.malformed++
@@ -192,7 +193,7 @@ func (m *Machine) once(q Request, needed bool, f func() Reply) Reply {
 
 // remembered spells a reply for the reply cache.
 func (p *Reply) remembered() []byte {
-	b := p.append(nil)
+	b := p.append(make([]byte, 0, 32)) // enough for most
 	if len(b) > maxKept {
 		short := refuse(SequenceTooOld, fmt.Errorf("the request took effect, but its reply of %d bytes was too large to be remembered", len(b)))
 		short.Revision = p.Revision

@@ -182,8 +182,35 @@ func Split(b []byte) (command, rest []byte, err error) {
 
 // Decode reads a command without its length. A command whose bounds are broken
 // is an error too, but Origin and Request are given when they could be read.
-func Decode(b []byte) (Command, error) {
-	r := record.NewReader(b)
+func Decode(b []byte) (Command, error) { return decode(record.NewReader(b), newOp) }
+
+// decoder decodes the commands of an entry one after the other, in memory that
+// it uses again for the most frequent ones.
+type decoder struct {
+	reader  record.Reader
+	acquire Acquire
+	release Release
+}
+
+func (d *decoder) decode(b []byte) (Command, error) {
+	d.reader.Reset(b)
+	return decode(&d.reader, d.op)
+}
+
+func (d *decoder) op(kind byte) Op {
+	switch kind {
+	case kindAcquire:
+		clear(d.acquire.Items)
+		d.acquire = Acquire{Items: d.acquire.Items[:0]}
+		return &d.acquire
+	case kindRelease:
+		d.release = Release{}
+		return &d.release
+	}
+	return newOp(kind)
+}
+
+func decode(r *record.Reader, newOp func(kind byte) Op) (Command, error) {
 	kind := r.Byte()
 	c := Command{Origin: r.Uint(), Request: r.Uint()}
 	c.Op = newOp(kind)
@@ -324,9 +351,8 @@ func (o *Acquire) read(r *record.Reader) {
 		r.Fail("a claim for %d locks: 1 to %d are allowed", n, locks.MaxItems)
 		return
 	}
-	o.Items = make([]locks.Item, n)
-	for i := range o.Items {
-		o.Items[i] = locks.ReadItem(r)
+	for range n {
+		o.Items = append(o.Items, locks.ReadItem(r))
 	}
 	o.Try, o.Wait, o.Delay = r.Bool(), r.Uint(), r.Uint()
 	o.Labels = sessions.ReadLabels(r)

@@ -69,7 +69,9 @@ type Machine struct {
 	out     Output
 	changes []store.Event // of transactions that a Hash ended early
 	header  Header
-	row     []byte // used again for every row that is spelt
+	decoder decoder
+	row     []byte  // used again for every row that is spelt
+	number  [8]byte // and for every key
 }
 
 // meta is the machine's own row.
@@ -115,7 +117,8 @@ func (m *Machine) recall(n locks.Name) (locks.Token, locks.Tenure) {
 	if !ok {
 		return 0, locks.Tenure{}
 	}
-	r, err := locks.ReadRecord([]byte(rec.Value))
+	m.row = append(m.row[:0], rec.Value...)
+	r, err := locks.ReadRecord(m.row)
 	if err != nil {
 		panic(fmt.Sprintf("machine: the record of lock %q: %v", n, err))
 	}
@@ -145,9 +148,7 @@ func (m *Machine) Apply(index, term uint64, data []byte) error {
 		return fmt.Errorf("machine: entry %d: %w: version %d, known is %d", index, ErrVersion, data[0], Version)
 	}
 	m.index, m.term = index, term
-	var number [8]byte
-	binary.BigEndian.PutUint64(number[:], term)
-	m.chain = crc64.Update(m.chain, crcTable, number[:])
+	m.chain = crc64.Update(m.chain, crcTable, m.key(term))
 	if len(data) > 0 {
 		m.chain = crc64.Update(m.chain, crcTable, data)
 		m.entry(data)
@@ -205,15 +206,19 @@ func (m *Machine) flush() {
 	m.sessions.Flush(
 		func(id sessions.ID, s *sessions.Session) {
 			m.row = s.Append(m.row[:0])
-			m.tx.Set(tableSession, key(uint64(id)), m.row)
+			m.tx.Set(tableSession, m.key(uint64(id)), m.row)
 		},
-		func(id sessions.ID) { m.tx.Unset(tableSession, key(uint64(id))) },
+		func(id sessions.ID) { m.tx.Unset(tableSession, m.key(uint64(id))) },
 	)
 	m.row = m.appendMeta(m.row[:0])
-	m.tx.Set(tableMeta, key(0), m.row)
+	m.tx.Set(tableMeta, m.key(0), m.row)
 }
 
-func key(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+// key spells the key of a row; it is used again for the next.
+func (m *Machine) key(n uint64) []byte {
+	binary.BigEndian.PutUint64(m.number[:], n)
+	return m.number[:]
+}
 
 func (m *Machine) appendMeta(b []byte) []byte {
 	b = append(b, Version)
@@ -264,7 +269,7 @@ func (m *Machine) Restore(r io.Reader, index, term uint64) error {
 
 // rebuild makes the tables in memory from the rows of the store.
 func (m *Machine) rebuild() error {
-	row, ok := m.store.Row(tableMeta, key(0))
+	row, ok := m.store.Row(tableMeta, m.key(0))
 	if !ok {
 		return fmt.Errorf("the state has no row of the machine's own")
 	}

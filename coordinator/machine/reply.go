@@ -62,6 +62,8 @@ type Claimed struct {
 	Since       int64  // wall milliseconds of the grant
 	Position    int    // while it waits, 1 for the next
 	Predecessor locks.Tenure
+
+	one [1]locks.Name // Names of most claims
 }
 
 // refuse makes a refusal.

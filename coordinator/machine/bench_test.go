@@ -1,0 +1,163 @@
+package machine
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/conch-lock/conch/locks"
+	"github.com/conch-lock/conch/sessions"
+)
+
+// populated has n sessions.
+func populated(b *testing.B, n int) *Machine {
+	m := New(Limits{})
+	b.Cleanup(m.Close)
+	for id := 0; id < n; {
+		e := (&Header{}).Append(nil)
+		for range 100 {
+			o := &OpenSession{TTL: 3_600_000}
+			o.Nonce[0], o.Nonce[1], o.Nonce[2], o.Nonce[3] = 1, byte(id), byte(id>>8), byte(id>>16)
+			e = Command{Op: o}.Append(e)
+			id++
+		}
+		index, _ := m.Applied()
+		m.Begin()
+		if err := m.Apply(index+1, 1, e); err != nil {
+			b.Fatal(err)
+		}
+		m.Commit()
+	}
+	return m
+}
+
+// BenchmarkClaim is one acquire that is granted and its release, in entries of a
+// number of commands, by a hundred sessions on ten thousand locks.
+func BenchmarkClaim(b *testing.B) {
+	for _, batch := range []int{1, 16, 128} {
+		b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {
+			m := populated(b, 100)
+			var sequence [101]sessions.Sequence
+			names := make([]locks.Name, 10_000)
+			for i := range names {
+				names[i] = locks.Name(fmt.Sprintf("job/%05d", i))
+			}
+			var h Header
+			e := make([]byte, 0, 64<<10)
+			acquires := make([]Acquire, batch)
+			releases := make([]Release, batch)
+			index, _ := m.Applied()
+			n := 0
+			apply := func() Output {
+				index++
+				m.Begin()
+				if err := m.Apply(index, 1, e); err != nil {
+					b.Fatal(err)
+				}
+				return m.Commit()
+			}
+			items := make([]locks.Item, batch)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for done := 0; done < b.N; done += batch {
+				h.Millis++
+				e = h.Append(e[:0])
+				for i := range acquires {
+					n++
+					id := sessions.ID(1 + n%100)
+					sequence[id]++
+					items[i] = locks.Item{Name: names[n%len(names)]}
+					acquires[i] = Acquire{Request: Request{id, sequence[id], sequence[id] - 1}, Items: items[i : i+1]}
+					e = Command{Origin: 1, Request: uint64(n), Op: &acquires[i]}.Append(e)
+				}
+				out := apply()
+				e = h.Append(e[:0])
+				for i, r := range out.Results {
+					c := r.Reply.Claim
+					sequence[c.ID.Session]++
+					q := sequence[c.ID.Session]
+					releases[i] = Release{Request: Request{c.ID.Session, q, q - 1}, Name: c.Names[0], Token: c.Token}
+					e = Command{Origin: 1, Request: uint64(n), Op: &releases[i]}.Append(e)
+				}
+				for _, r := range apply().Results {
+					if r.Reply.Code != OK {
+						b.Fatal(r.Reply)
+					}
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkHandOver is a release that grants the next of a queue, and the next
+// claim of the one who released: a contended lock.
+func BenchmarkHandOver(b *testing.B) {
+	for _, batch := range []int{1, 16, 128} {
+		b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {
+			m := populated(b, 1000)
+			var h Header
+			index, _ := m.Applied()
+			e := h.Append(nil)
+			sequence := make([]sessions.Sequence, 1001)
+			for id := sessions.ID(1); id <= 1000; id++ {
+				sequence[id] = 1
+				name := locks.Name(fmt.Sprint("lock/", int(id)%batch))
+				e = Command{Op: &Acquire{Request: Request{id, 1, 0}, Items: []locks.Item{{Name: name}}}}.Append(e)
+			}
+			index++
+			m.Begin()
+			_ = m.Apply(index, 1, e)
+			m.Commit()
+			holders := make([]*locks.Claim, batch)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for done := 0; done < b.N; done += batch {
+				h.Millis++
+				e = h.Append(e[:0])
+				for i := range holders {
+					id := sessions.ID(1 + (done+i)%1000)
+					c := m.Locks().Find(locks.ClaimID{Session: id, Sequence: sequence[id]})
+					if c == nil || !c.Granted() {
+						continue
+					}
+					name := c.Names(nil)[0]
+					q := sequence[id]
+					e = Command{Origin: 1, Request: 1, Op: &Release{Request: Request{id, q + 1, q}, Name: name, Token: c.Token}}.Append(e)
+					e = Command{Origin: 1, Request: 2, Op: &Acquire{Request: Request{id, q + 2, q}, Items: []locks.Item{{Name: name}}}}.Append(e)
+					sequence[id] += 2
+				}
+				index++
+				m.Begin()
+				_ = m.Apply(index, 1, e)
+				m.Commit()
+			}
+		})
+	}
+}
+
+// BenchmarkTick is an entry that moves time beside ten thousand sessions, and
+// hears none, a tenth or all of them.
+func BenchmarkTick(b *testing.B) {
+	for _, heard := range []int{0, 1000, 10_000} {
+		b.Run(fmt.Sprintf("heard=%d", heard), func(b *testing.B) {
+			m := populated(b, 10_000)
+			index, _ := m.Applied()
+			h := Header{Elapsed: 100 * sessions.Millisecond}
+			var e []byte
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := range b.N {
+				h.Heard = h.Heard[:0]
+				for id := range heard {
+					h.Heard = append(h.Heard, Heard{sessions.ID(id*(10_000/heard) + 1), uint64(i + 1)})
+				}
+				e = h.Append(e[:0])
+				index++
+				m.Begin()
+				if err := m.Apply(index, 1, e); err != nil {
+					b.Fatal(err)
+				}
+				m.Commit()
+			}
+		})
+	}
+}
