@@ -1,0 +1,117 @@
+package coordinator
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/conch-lock/conch/api"
+)
+
+// method is what a request asks for.
+type method uint8
+
+const (
+	methodHello method = iota
+	methodOpenSession
+	methodKeepAlive
+	methodCloseSession
+	methodEndSession
+	methodAttachSession
+	methodListSessions
+	methodShowSession
+	methodAcquire
+	methodRelease
+	methodCancelClaim
+	methodListLocks
+	methodShowLock
+	methodLockHistory
+	methodBreakLock
+	methodCheckToken
+	methodRange
+	methodTxn
+	methodCompact
+	methodWatch
+	methodCancelWatch
+	methodStatus
+	methodHash
+	methodTransferLeader
+
+	methods
+)
+
+func (m method) String() string {
+	names := [methods]string{
+		"hello", "open_session", "keep_alive", "close_session", "end_session", "attach_session", "list_sessions",
+		"show_session", "acquire", "release", "cancel_claim", "list_locks", "show_lock", "lock_history", "break_lock",
+		"check_token", "range", "txn", "compact", "watch", "cancel_watch", "status", "hash", "transfer_leader",
+	}
+	return names[m]
+}
+
+// relief: methods that make the load smaller, which are never refused for load.
+func (m method) relief() bool {
+	switch m {
+	case methodKeepAlive, methodCloseSession, methodEndSession, methodRelease, methodCancelClaim, methodCancelWatch:
+		return true
+	}
+	return false
+}
+
+// call is one request on its way to its one answer.
+type call struct {
+	method method
+	id     uint64 // on the stream
+	size   int    // bytes that it is reckoned with
+	began  time.Time
+	stream *stream                // where it came from; nil for a unary one
+	answer func(*api.Response)    // a unary one's; does not block
+	heard  *api.KeepAliveResponse // of a unary keep-alive, which no Response has room for
+	load   *load
+	over   atomic.Bool
+}
+
+// load counts what is under way, all clients together.
+type load struct {
+	bytes   atomic.Int64
+	calls   atomic.Int64
+	metrics *requestMetrics
+}
+
+// maxLoadBytes bounds the requests under way, all clients together, and
+// maxStreamBytes those of one stream.
+const (
+	maxLoadBytes   = 512 << 20
+	maxStreamBytes = 64 << 20
+)
+
+// respond gives the answer; a second one is not given. On the loop's goroutine
+// the stream's writer is woken when the loop has done what is at hand.
+func (c *call) respond(r *api.Response) {
+	if !c.finish(r.GetError().GetCode()) {
+		return
+	}
+	if c.stream == nil {
+		c.answer(r)
+		return
+	}
+	r.Id = c.id
+	c.stream.push(r)
+}
+
+// refuse answers with an error.
+func (c *call) refuse(e *api.Error) { c.respond(&api.Response{Error: e}) }
+
+// finish ends a call that has no answer of its own, or is about to get it. It
+// says whether the call was still open.
+func (c *call) finish(code api.Code) bool {
+	if c.over.Swap(true) {
+		return false
+	}
+	c.load.calls.Add(-1)
+	c.load.bytes.Add(-int64(c.size))
+	c.load.metrics.observe(c.method, code, c.began)
+	if c.stream != nil {
+		c.stream.done(c.size)
+	}
+	return true
+}

@@ -1,0 +1,275 @@
+package coordinator
+
+import (
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/conch-lock/conch/api"
+	"github.com/conch-lock/conch/coordinator/cell"
+	"github.com/conch-lock/conch/coordinator/machine"
+	"github.com/conch-lock/conch/raftnode"
+	"github.com/conch-lock/conch/sessions"
+)
+
+// maxDrain is how many requests are handled between two turns of the consensus.
+const maxDrain = 4096
+
+// sweepEvery is how often the loop looks after what time brings.
+const sweepEvery = 100 * time.Millisecond
+
+// group is what the loop needs of [raftnode.Group].
+type group interface {
+	Do(f func()) error
+	ReadIndex(done func(error)) error
+	Send(to raftnode.NodeID, payload []byte) bool
+	Status() raftnode.Status
+}
+
+// loop is the server of one cell: what clients ask of it and what it tells them.
+// Everything but the inbox belongs to the goroutine that drives the group; after
+// the group has ended, to whoever ends the server.
+type loop struct {
+	name    string // of the cell
+	node    string // name of this node
+	self    raftnode.NodeID
+	version string
+	cfg     Config
+	log     zerolog.Logger
+	group   group // nil until the group runs
+	server  *Server
+	cell    *cell.Cell
+	begin   time.Time
+	load    *load
+
+	inbox inbox
+	work  []item // taken from the inbox, not handled yet
+	spare []item // its space is used again
+	reads []func(error)
+	dirty []*stream // whose writers are to be woken
+
+	stopping atomic.Bool // new requests are refused
+
+	streams    map[*stream]struct{} // those that said hello
+	attached   map[sessions.ID]*stream
+	waits      waits
+	watches    watches
+	nodes      nodes
+	hashes     hashes
+	transfers  []*transfer
+	hint       *api.LeaderHint // as last pushed
+	newsAt     time.Duration   // when this node last told the others of itself
+	progressAt time.Duration
+
+	pushed   uint64 // events told to sessions
+	proposed uint64 // entries
+}
+
+// item is one thing for the loop to do: a command, or a function.
+type item struct {
+	call *call
+	op   machine.Op
+	run  func()
+}
+
+// inbox takes items from any goroutine.
+type inbox struct {
+	mu        sync.Mutex
+	items     []item
+	scheduled bool // drain will run
+	dead      bool // the group has ended
+}
+
+// submit hands items over to the loop; they are copied. Those that come after
+// the group has ended are refused.
+func (l *loop) submit(items ...item) {
+	if len(items) == 0 {
+		return
+	}
+	l.inbox.mu.Lock()
+	if l.inbox.dead {
+		l.inbox.mu.Unlock()
+		refuseItems(items, stopping())
+		return
+	}
+	l.inbox.items = append(l.inbox.items, items...)
+	wake := !l.inbox.scheduled
+	l.inbox.scheduled = true
+	l.inbox.mu.Unlock()
+	if wake && l.group.Do(l.drain) != nil {
+		l.die()
+	}
+}
+
+// die refuses what nobody will handle any more.
+func (l *loop) die() {
+	l.inbox.mu.Lock()
+	l.inbox.dead = true
+	items := l.inbox.items
+	l.inbox.items = nil
+	l.inbox.mu.Unlock()
+	refuseItems(items, stopping())
+}
+
+func refuseItems(items []item, e *api.Error) {
+	for _, it := range items {
+		if it.call != nil {
+			it.call.refuse(e)
+			if it.call.stream != nil {
+				it.call.stream.out.signal()
+			}
+		}
+	}
+}
+
+// drain handles what has gathered in the inbox.
+func (l *loop) drain() {
+	defer l.settle()
+	if len(l.work) == 0 {
+		l.inbox.mu.Lock()
+		l.work, l.inbox.items = l.inbox.items, l.spare[:0]
+		l.inbox.mu.Unlock()
+		l.spare = l.work
+	}
+	n := min(len(l.work), maxDrain)
+	now := l.now()
+	for i := range l.work[:n] {
+		l.handle(now, &l.work[i])
+	}
+	clear(l.work[:n])
+	l.work = l.work[n:]
+	l.cell.Flush()
+
+	l.inbox.mu.Lock()
+	more := len(l.work) > 0 || len(l.inbox.items) > 0
+	l.inbox.scheduled = more
+	l.inbox.mu.Unlock()
+	if more && l.group.Do(l.drain) != nil {
+		refuseItems(l.work, stopping())
+		l.work = nil
+		l.die()
+	}
+}
+
+// handle does one item; a panic in it is the server's defect and that call's end.
+func (l *loop) handle(now time.Duration, it *item) {
+	defer func() {
+		if p := recover(); p != nil {
+			l.panicked(p, it.call)
+		}
+	}()
+	if it.run != nil {
+		it.run()
+		return
+	}
+	c, op := it.call, it.op
+	if l.stopping.Load() && !c.method.relief() {
+		c.refuse(stopping())
+		return
+	}
+	l.command(now, c, op)
+}
+
+func (l *loop) panicked(p any, c *call) {
+	e := l.log.Error().Interface("panic", p).Bytes("stack", debug.Stack())
+	if c != nil {
+		e = e.Stringer("method", c.method)
+	}
+	e.Msg("serving a request panicked")
+	if c != nil {
+		c.refuse(internal(p))
+	}
+}
+
+// settle ends everything that the loop does at one go: it asks for the reads
+// that have gathered, and wakes the writers that got something.
+func (l *loop) settle() {
+	if reads := l.reads; len(reads) > 0 {
+		l.reads = nil
+		done := func(err error) {
+			defer l.settle()
+			for _, f := range reads {
+				l.guard(func() { f(err) })
+			}
+		}
+		if err := l.group.ReadIndex(done); err != nil {
+			for _, f := range reads {
+				l.guard(func() { f(err) })
+			}
+		}
+	}
+	for i, st := range l.dirty {
+		st.dirty = false
+		st.out.signal()
+		l.dirty[i] = nil
+	}
+	l.dirty = l.dirty[:0]
+}
+
+// guard runs f; a panic in it is logged.
+func (l *loop) guard(f func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			l.panicked(p, nil)
+		}
+	}()
+	f()
+}
+
+// read has f called when reading the state is linearizable, or with why it is
+// not. It is for functions that run within drain.
+func (l *loop) read(f func(error)) { l.reads = append(l.reads, f) }
+
+// reading runs f on the state once that is linearizable; f answers the call.
+func (l *loop) reading(c *call, f func()) {
+	l.read(func(err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				l.panicked(p, c)
+			}
+		}()
+		if err != nil {
+			c.refuse(errorOf(err))
+			return
+		}
+		f()
+	})
+}
+
+// now is the loop's clock.
+func (l *loop) now() time.Duration { return time.Since(l.begin) }
+
+// machine is the state, on the loop's goroutine.
+func (l *loop) machine() *machine.Machine { return l.cell.Machine() }
+
+// sweep does what time brings. It runs every 100 ms.
+func (l *loop) sweep() {
+	defer l.settle()
+	now := l.now()
+	l.guard(func() { l.cell.Sweep(now) })
+	l.guard(func() { l.sweepWaits(now) })
+	l.guard(func() { l.sweepHashes(now) })
+	l.guard(func() { l.sweepTransfers(now) })
+	l.guard(func() { l.sweepWatches(now) })
+	l.guard(func() { l.sweepNodes(now) })
+}
+
+// ended settles everything after the group has ended: the goroutine of the
+// caller owns the loop now.
+func (l *loop) ended() {
+	refuseItems(l.work, stopping())
+	l.work = nil
+	l.die()
+	l.guard(l.cell.Stop)
+	l.guard(l.stopWaits)
+	for _, f := range l.reads {
+		l.guard(func() { f(raftnode.ErrStopped) })
+	}
+	l.reads = nil
+	for st := range l.streams {
+		st.out.signal()
+	}
+}

@@ -1,0 +1,429 @@
+package coordinator
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/conch-lock/conch/api"
+	"github.com/conch-lock/conch/coordinator/store"
+)
+
+// Bounds of watches.
+const (
+	maxWatches      = 16_384   // of one stream
+	maxWatchKeys    = 16 << 20 // bytes of the keys of one stream's watches
+	maxWatchAnswer  = 1 << 20  // bytes of one response, but for a single larger event
+	catchUpEvents   = 512      // of one step through the history
+	catchUpBytes    = 512 << 10
+	progressEvery   = 5 * time.Second
+	watchEventExtra = 48 // bytes that an event is reckoned with beside its texts
+)
+
+// watch is one watch of a stream. It is live, or behind: then it goes through
+// the history until it has caught up.
+type watch struct {
+	stream   *stream
+	id       uint64
+	space    store.Space
+	key, end string
+	prev     bool
+	noPut    bool
+	noDelete bool
+	progress bool
+
+	next uint64 // the revision to go on from: everything before has been delivered
+	live bool
+}
+
+// size is what a watch is reckoned with.
+func (w *watch) size() int { return len(w.key) + len(w.end) + 128 }
+
+// wants says whether an event is for the watch.
+func (w *watch) wants(e *store.Event) bool {
+	if e.Space != w.space || e.Revision() < w.next || e.Deleted && w.noDelete || !e.Deleted && w.noPut {
+		return false
+	}
+	k := e.Record.Key
+	switch w.end {
+	case "":
+		return k == w.key
+	case store.Everything:
+		return k >= w.key
+	}
+	return k >= w.key && k < w.end
+}
+
+// watches finds the live watches of an event: those of one key by their key,
+// those of ranges one after the other.
+type watches struct {
+	byKey  map[watchKey]map[*watch]struct{}
+	ranges map[*watch]struct{}
+	behind map[*stream]struct{} // streams with watches that can catch up now
+	count  int
+	going  bool // a step of catching up is due
+}
+
+type watchKey struct {
+	space store.Space
+	key   string
+}
+
+// live makes a watch one that is told of changes as they happen.
+func (ws *watches) live(w *watch) {
+	w.live = true
+	if w.end != "" {
+		ws.ranges[w] = struct{}{}
+		return
+	}
+	k := watchKey{w.space, w.key}
+	if ws.byKey[k] == nil {
+		ws.byKey[k] = map[*watch]struct{}{}
+	}
+	ws.byKey[k][w] = struct{}{}
+}
+
+// dim undoes live.
+func (ws *watches) dim(w *watch) {
+	if !w.live {
+		return
+	}
+	w.live = false
+	if w.end != "" {
+		delete(ws.ranges, w)
+		return
+	}
+	k := watchKey{w.space, w.key}
+	if delete(ws.byKey[k], w); len(ws.byKey[k]) == 0 {
+		delete(ws.byKey, k)
+	}
+}
+
+// remove forgets a watch.
+func (ws *watches) remove(w *watch) {
+	ws.dim(w)
+	ws.count--
+}
+
+// prepareWatch checks a watch. One that begins now first makes sure what now is.
+func (l *loop) prepareWatch(c *call, q *api.WatchRequest) (item, *api.Error) {
+	if e := checkSpace(q.GetSpace()); e != nil {
+		return item{}, e
+	}
+	if e := checkSpan(q.GetKey(), q.GetRangeEnd()); e != nil {
+		return item{}, e
+	}
+	w := &watch{
+		stream: c.stream, id: c.id, space: store.Space(q.GetSpace()), key: string(q.GetKey()), end: string(q.GetRangeEnd()),
+		prev: q.GetPrev(), noPut: q.GetNoPut(), noDelete: q.GetNoDelete(), progress: q.GetProgress(), next: q.GetFromRevision(),
+	}
+	if w.next == 0 {
+		return item{call: c, run: func() { l.reading(c, func() { l.startWatch(c, w) }) }}, nil
+	}
+	return item{call: c, run: func() { l.startWatch(c, w) }}, nil
+}
+
+// startWatch puts a watch in place.
+func (l *loop) startWatch(c *call, w *watch) {
+	st, s := w.stream, l.machine().Store()
+	if w.next == 0 {
+		w.next = s.Revision() + 1
+	}
+	switch {
+	case st.closed:
+		c.finish(api.Code_UNAVAILABLE)
+		return
+	case st.watches[w.id] != nil:
+		l.refuse(c, invalid("id: %d is that of a watch of this stream", w.id))
+		return
+	case len(st.watches) >= maxWatches:
+		l.refuse(c, refuse(api.Code_LIMIT_REACHED, "%d watches of this stream, which is the limit", maxWatches))
+		return
+	case st.watchBytes+w.size() > maxWatchKeys:
+		l.refuse(c, refuse(api.Code_LIMIT_REACHED, "the keys of the watches of this stream have %d bytes: at most %d are allowed", st.watchBytes+w.size(), maxWatchKeys))
+		return
+	case w.next < s.Compacted():
+		e := refuse(api.Code_COMPACTED, "watch from revision %d: it has been compacted, the oldest kept is %d", w.next, s.Compacted())
+		e.Revision = s.Compacted()
+		l.refuse(c, e)
+		return
+	}
+	st.watches[w.id] = w
+	st.watchBytes += w.size()
+	l.watches.count++
+	l.reply(c, &api.Response{Result: &api.Response_Watch{Watch: &api.WatchResponse{Started: true, Revision: w.next - 1}}})
+	if w.next > s.Revision() {
+		l.watches.live(w)
+		return
+	}
+	l.fallBehind(w)
+}
+
+func (l *loop) cancelWatch(c *call, id uint64) {
+	if w := c.stream.watches[id]; w != nil {
+		l.endWatch(w, nil)
+	}
+	if c.id == 0 {
+		c.finish(api.Code_OK)
+		return
+	}
+	l.reply(c, &api.Response{})
+}
+
+// endWatch takes a watch down, and tells why if nobody asked for it.
+func (l *loop) endWatch(w *watch, e *api.Error) {
+	st := w.stream
+	l.watches.remove(w)
+	delete(st.watches, w.id)
+	st.watchBytes -= w.size()
+	if i := slices.Index(st.behind, w); i >= 0 {
+		st.behind = slices.Delete(st.behind, i, i+1)
+	}
+	if e != nil {
+		st.tell(&api.Response{Id: w.id, Error: e})
+	}
+}
+
+// changes tells live watches of what has just happened.
+func (l *loop) changes(events []store.Event) {
+	ws := &l.watches
+	if ws.count == 0 {
+		return
+	}
+	// 1. Who wants what. A watch gets its events in their order.
+	wanted := map[*watch][]int{}
+	var order []*watch
+	note := func(w *watch, i int) {
+		if w.wants(&events[i]) {
+			if wanted[w] == nil {
+				order = append(order, w)
+			}
+			wanted[w] = append(wanted[w], i)
+		}
+	}
+	for i := range events {
+		for w := range ws.byKey[watchKey{events[i].Space, events[i].Record.Key}] {
+			note(w, i)
+		}
+		for w := range ws.ranges {
+			note(w, i)
+		}
+	}
+	// 2. Telling it, once for each.
+	slices.SortFunc(order, func(a, b *watch) int { return cmp.Compare(a.id, b.id) })
+	revision := l.machine().Store().Revision()
+	told := make([]*api.WatchEvent, len(events))
+	plain := make([]*api.WatchEvent, len(events))
+	for _, w := range order {
+		cache := plain
+		if w.prev {
+			cache = told
+		}
+		if !w.stream.out.room(sizeOf(events, wanted[w])) {
+			w.next = max(w.next, events[0].Revision()) // it was live until now
+			l.fallBehind(w)
+			continue
+		}
+		l.deliver(w, events, wanted[w], cache, revision)
+	}
+}
+
+// sizeOf reckons the bytes of events.
+func sizeOf(events []store.Event, which []int) (n int) {
+	for _, i := range which {
+		e := &events[i]
+		n += watchEventExtra + len(e.Record.Key) + len(e.Record.Value) + len(e.Prev.Value)
+	}
+	return n
+}
+
+// deliver sends a watch the events that it wants, as few responses as their
+// bytes allow, and says that everything up to a revision has been delivered. The
+// cache keeps an event that was converted for the next watch.
+func (l *loop) deliver(w *watch, events []store.Event, which []int, cache []*api.WatchEvent, upTo uint64) {
+	r := &api.WatchResponse{}
+	size := 0
+	for n, i := range which {
+		e := &events[i]
+		if cache[i] == nil {
+			cache[i] = l.watchEvent(e, w.prev)
+		}
+		r.Events = append(r.Events, cache[i])
+		size += cache[i].SizeVT() + 8
+		if last := n == len(which)-1; size >= maxWatchAnswer && !last {
+			// The rest of a revision may be still to come.
+			r.Revision = e.Revision() - 1
+			if events[which[n+1]].Revision() > e.Revision() {
+				r.Revision = e.Revision()
+			}
+			w.stream.tell(&api.Response{Id: w.id, Result: &api.Response_Watch{Watch: r}})
+			r, size = &api.WatchResponse{}, 0
+		}
+	}
+	r.Revision = upTo
+	w.stream.tell(&api.Response{Id: w.id, Result: &api.Response_Watch{Watch: r}})
+	w.next = max(w.next, upTo+1)
+	l.load.metrics.watchEvents.Add(float64(len(which)))
+}
+
+// watchEvent is a change as a watcher is told.
+func (l *loop) watchEvent(e *store.Event, prev bool) *api.WatchEvent {
+	out := &api.WatchEvent{Deleted: e.Deleted, Kv: l.keyValue(e.Space, e.Record), UnixMs: e.Millis}
+	if prev && e.Prev.Exists() {
+		out.Prev = l.keyValue(e.Space, e.Prev)
+	}
+	return out
+}
+
+// fallBehind makes a watch go through the history from where it is.
+func (l *loop) fallBehind(w *watch) {
+	l.watches.dim(w)
+	w.stream.behind = append(w.stream.behind, w)
+	l.catchUp(w.stream)
+}
+
+// catchUp says that the watches of a stream that are behind can go on.
+func (l *loop) catchUp(st *stream) {
+	if st.closed || len(st.behind) == 0 {
+		return
+	}
+	l.watches.behind[st] = struct{}{}
+	if !l.watches.going {
+		l.watches.going = true
+		l.submit(item{run: l.catchUpStep})
+	}
+}
+
+// catchUpStep takes one step through the history, for all streams that have
+// watches behind and room for what they get.
+func (l *loop) catchUpStep() {
+	ws := &l.watches
+	ws.going = false
+	// 1. The watch that is furthest behind says where, and those that are
+	// there, too, come along.
+	from := uint64(0)
+	for st := range ws.behind {
+		if !st.out.room(catchUpBytes) {
+			if st.stalled == 0 {
+				st.stalled = l.now()
+			}
+			delete(ws.behind, st) // until its client has read
+			continue
+		}
+		st.stalled = 0
+		for _, w := range st.behind {
+			if from == 0 || w.next < from {
+				from = w.next
+			}
+		}
+	}
+	if from == 0 {
+		return
+	}
+	s := l.machine().Store()
+	if from < s.Compacted() {
+		for st := range ws.behind {
+			for _, w := range slices.Clone(st.behind) {
+				if w.next < s.Compacted() {
+					l.lagging(w)
+				}
+			}
+			if len(st.behind) == 0 {
+				delete(ws.behind, st)
+			}
+		}
+		l.continueCatchUp()
+		return
+	}
+	events, next, err := s.Since(from, catchUpEvents, catchUpBytes)
+	if err != nil { // not possible after the check
+		l.log.Error().Err(err).Uint64("revision", from).Msg("the history cannot be read")
+		return
+	}
+	// 2. Each gets what it wants of this step.
+	told, plain := make([]*api.WatchEvent, len(events)), make([]*api.WatchEvent, len(events))
+	for st := range ws.behind {
+		kept := st.behind[:0]
+		for n, w := range st.behind {
+			if w.next < next && w.next >= from {
+				if !st.out.room(0) {
+					kept = append(kept, st.behind[n:]...)
+					break
+				}
+				l.advance(w, events, next, plain, told)
+			}
+			if w.next > s.Revision() {
+				ws.live(w)
+				continue
+			}
+			kept = append(kept, w)
+		}
+		clear(st.behind[len(kept):])
+		if st.behind = kept; len(kept) == 0 {
+			delete(ws.behind, st)
+		}
+	}
+	l.continueCatchUp()
+}
+
+func (l *loop) continueCatchUp() {
+	if ws := &l.watches; len(ws.behind) > 0 && !ws.going {
+		ws.going = true
+		l.submit(item{run: l.catchUpStep})
+	}
+}
+
+// advance takes a watch over the events of one step, up to the revision next.
+func (l *loop) advance(w *watch, events []store.Event, next uint64, plain, told []*api.WatchEvent) {
+	var which []int
+	for i := range events {
+		if w.wants(&events[i]) {
+			which = append(which, i)
+		}
+	}
+	if len(which) == 0 {
+		w.next = next
+		return
+	}
+	cache := plain
+	if w.prev {
+		cache = told
+	}
+	l.deliver(w, events, which, cache, next-1)
+}
+
+// lagging ends a watch that fell too far behind.
+func (l *loop) lagging(w *watch) {
+	e := refuse(api.Code_LAGGING, "the watch fell behind: its client did not read fast enough; go on from revision %d", w.next)
+	e.Revision = w.next
+	l.load.metrics.lagging.Inc()
+	l.endWatch(w, e)
+}
+
+// sweepWatches ends watches whose client has held them up for too long, and
+// tells of progress.
+func (l *loop) sweepWatches(now time.Duration) {
+	progress := now-l.progressAt >= progressEvery
+	if progress {
+		l.progressAt = now
+	}
+	revision := l.machine().Store().Revision()
+	for st := range l.streams {
+		if len(st.behind) > 0 && st.stalled != 0 && now-st.stalled >= l.cfg.WatchStall {
+			for _, w := range slices.Clone(st.behind) {
+				l.lagging(w)
+			}
+			st.stalled = 0
+			delete(l.watches.behind, st)
+		}
+		if !progress || !st.out.room(0) {
+			continue
+		}
+		for _, w := range st.watches {
+			if w.progress && w.live && w.next <= revision {
+				w.next = revision + 1
+				st.tell(&api.Response{Id: w.id, Result: &api.Response_Watch{Watch: &api.WatchResponse{Revision: revision}}})
+			}
+		}
+	}
+}
