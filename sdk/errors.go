@@ -191,7 +191,8 @@ type Error struct {
 	cause error
 }
 
-// Error says what was tried, on what, what went wrong and who is in the way.
+// Error says what was tried, on what, what went wrong, and who is in the way
+// since when.
 func (e *Error) Error() string {
 	var b strings.Builder
 	if e.Op != "" {
@@ -204,23 +205,20 @@ func (e *Error) Error() string {
 	switch s := e.Code.sentinel(); {
 	case e.Message != "":
 		b.WriteString(e.Message)
+	case e.cause != nil && e.Code == CodeUnknownOutcome:
+		fmt.Fprintf(&b, "%v: %v", ErrUnknownOutcome, e.cause)
+	case e.cause != nil:
+		b.WriteString(e.cause.Error())
 	case s != nil:
 		b.WriteString(s.Error())
 	default:
 		b.WriteString(strings.ToLower(strings.ReplaceAll(string(e.Code), "_", " ")))
 	}
-	if e.Holder != 0 {
-		fmt.Fprintf(&b, " (held by session %d with token %d", e.Holder, e.Token)
-		if !e.Since.IsZero() {
-			fmt.Fprintf(&b, " since %s", e.Since.Format(time.RFC3339))
-		}
-		b.WriteString(")")
+	if e.Holder != 0 && e.Message == "" { // a message names the holder itself
+		fmt.Fprintf(&b, " by session %d with token %d", e.Holder, e.Token)
 	}
-	if e.Position != 0 {
-		fmt.Fprintf(&b, " (position %d in the queue)", e.Position)
-	}
-	if e.cause != nil {
-		b.WriteString(": " + e.cause.Error())
+	if !e.Since.IsZero() {
+		fmt.Fprintf(&b, ", since %s", e.Since.Format(time.RFC3339))
 	}
 	return b.String()
 }

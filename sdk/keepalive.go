@@ -23,7 +23,7 @@ func (s *Session) judge(now time.Duration) {
 	switch {
 	case quiet >= s.safe:
 		s.lose(&Error{Op: "session", Name: s.id.String(), Code: CodeSessionOver, cause: ErrSessionExpired,
-			Message: fmt.Sprintf("the last acknowledged keep-alive was sent %v ago, and its safe time is %v", quiet.Round(time.Millisecond), s.safe)})
+			Message: fmt.Sprintf("it expired: the last acknowledged keep-alive was sent %v ago, and its safe time is %v", quiet.Round(time.Millisecond), s.safe)})
 		// The cell may still wait for it, say after an outage in which its
 		// time stood still. Nobody believes in it any more, so let it go.
 		s.tellClosed()
