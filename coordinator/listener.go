@@ -32,9 +32,11 @@ type listener struct {
 
 	accepted, limited, failed, in, out atomic.Uint64
 
-	ctx  context.Context
-	stop context.CancelFunc
-	http chan net.Conn
+	ctx     context.Context // ends with everything
+	stop    context.CancelFunc
+	http    chan net.Conn
+	closing chan struct{} // closed when no connection is taken any more
+	once    sync.Once
 	wg   sync.WaitGroup
 
 	mu     sync.Mutex
@@ -45,7 +47,7 @@ type listener struct {
 func newListener(base net.Listener, cfg Config, log zerolog.Logger, serve func(context.Context, *conn)) *listener {
 	l := &listener{
 		base: base, tls: cfg.ClientTLS, max: cfg.MaxConnections, timeout: cfg.WriteTimeout, log: log, serve: serve,
-		http: make(chan net.Conn), conns: map[*conn]struct{}{},
+		http: make(chan net.Conn), closing: make(chan struct{}), conns: map[*conn]struct{}{},
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	l.wg.Go(l.run)
@@ -62,7 +64,7 @@ func (l *listener) run() {
 			l.take(raw)
 			continue
 		}
-		if l.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 		l.failed.Add(1)
@@ -70,7 +72,7 @@ func (l *listener) run() {
 		l.log.Error().Err(err).Dur("pause", pause).Msg("cannot take a connection of a client")
 		select {
 		case <-time.After(pause):
-		case <-l.ctx.Done():
+		case <-l.closing:
 			return
 		}
 	}
@@ -129,7 +131,7 @@ func (l *listener) route(c *conn) {
 	}
 	select {
 	case l.http <- c:
-	case <-l.ctx.Done():
+	case <-l.closing:
 		_ = c.Close()
 	}
 }
@@ -139,7 +141,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.http:
 		return c, nil
-	case <-l.ctx.Done():
+	case <-l.closing:
 		return nil, net.ErrClosed
 	}
 }
@@ -149,11 +151,14 @@ func (l *listener) Addr() net.Addr { return l.base.Addr() }
 
 // Close implements net.Listener: no connection is taken any more, those that are
 // open go on.
-func (l *listener) Close() error { return l.base.Close() }
+func (l *listener) Close() error {
+	l.once.Do(func() { close(l.closing) })
+	return l.base.Close()
+}
 
 // end closes everything and waits for it.
 func (l *listener) end() {
-	_ = l.base.Close()
+	_ = l.Close()
 	l.stop()
 	l.mu.Lock()
 	l.closed = true
