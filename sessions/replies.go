@@ -11,9 +11,9 @@ import (
 // A sequence at or below acked was answered and the client has the answer. Of
 // the others, those whose request is over stand in kept, sorted; none of them is
 // forgotten, or a late copy of the request would take effect again. An outcome
-// that follows an answer which the client has (a queued claim that timed out,
-// say) stands in late, which forgets its oldest: a client that missed the push
-// asks within seconds.
+// that follows an earlier answer (a queued claim that timed out, say) stands in
+// late as well, since acknowledging the answer does not mean having the outcome;
+// late forgets its oldest: a client that missed the push asks within seconds.
 type replies struct {
 	acked Sequence
 	kept  []reply

@@ -148,18 +148,17 @@ func (t *Table) Keep(id ID, q Sequence, data []byte) {
 }
 
 // KeepLate remembers an outcome that follows an earlier answer of the same
-// sequence: as a reply, while the client has not acknowledged the answer, and
-// among the last 64 of the session afterwards.
+// sequence: among the last 64 of the session, and in any case as long as the
+// client has not acknowledged the answer.
 func (t *Table) KeepLate(id ID, q Sequence, data []byte) {
 	s := t.byID[id]
-	switch {
-	case s == nil:
+	if s == nil {
 		return
-	case q > s.replies.acked:
-		s.replies.keep(q, data)
-	default:
-		s.replies.keepLate(q, data)
 	}
+	if q > s.replies.acked {
+		s.replies.keep(q, data)
+	}
+	s.replies.keepLate(q, data)
 	t.touch(s)
 }
 
