@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -80,15 +82,19 @@ func (a *App) dev(ctx context.Context, r devRequest) (err error) {
 		}
 		defer os.RemoveAll(r.dataDir)
 	}
+	log := &hush{to: a.logTo("text")}
 	for i := range specs {
 		specs[i].DataDir = filepath.Join(r.dataDir, specs[i].Name)
-		specs[i].secure, specs[i].log = secure, a.logTo("text")
+		specs[i].secure, specs[i].log = secure, log
 		if err := specs[i].Check(); err != nil {
 			return err
 		}
 	}
 	nodes, err := a.startAll(specs)
-	defer func() { err = errors.Join(err, stopAll(nodes)) }() // before the folder is removed
+	defer func() { // before the folder is removed
+		log.off.Store(true)
+		err = errors.Join(err, closeAll(nodes))
+	}()
 	if err != nil {
 		return fmt.Errorf("dev: %w", err)
 	}
@@ -197,6 +203,36 @@ func (a *App) startAll(specs []nodeSpec) ([]node, error) {
 		nodes = append(nodes, n)
 	}
 	return nodes, nil
+}
+
+// closeAll ends all nodes at once: with the whole cluster going, there is nobody
+// to hand over to.
+func closeAll(nodes []node) error {
+	return within(stopSlack, func() error {
+		errs := make(chan error, len(nodes))
+		for _, n := range nodes {
+			go func() { errs <- n.Close() }()
+		}
+		var all error
+		for range nodes {
+			all = errors.Join(all, <-errs)
+		}
+		return all
+	})
+}
+
+// hush is a log until it is switched off: that nodes miss each other while all
+// of them end is no news.
+type hush struct {
+	to  io.Writer
+	off atomic.Bool
+}
+
+func (h *hush) Write(p []byte) (int, error) {
+	if h.off.Load() {
+		return len(p), nil
+	}
+	return h.to.Write(p)
 }
 
 // firstEnded tells of the nodes that end.

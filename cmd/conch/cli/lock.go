@@ -209,7 +209,7 @@ func (a *App) lock(ctx context.Context, r *lockRequest) error {
 	// 2. The lock.
 	h, err := a.acquire(ctx, c, s, r, signals)
 	if err != nil {
-		return a.notAcquired(err, r)
+		return a.notAcquired(ctx, c, err, r)
 	}
 	defer a.unlock(h, r)
 
@@ -295,12 +295,32 @@ func (r *lockRequest) title() string {
 }
 
 // notAcquired gives the error of an acquire its exit status.
-func (a *App) notAcquired(err error, r *lockRequest) error {
+func (a *App) notAcquired(ctx context.Context, c cell, err error, r *lockRequest) error {
 	switch {
 	case errors.Is(err, sdk.ErrHeld), errors.Is(err, sdk.ErrWaitTimedOut):
-		return exitWith(r.conflict, err)
+		return exitWith(r.conflict, a.withHolder(ctx, c, err, r))
 	case errors.Is(err, sdk.ErrSessionExpired):
 		return exitWith(exitNoCluster, fmt.Errorf("%s: the cluster was not reached for %v while waiting: %w", r.title(), r.ttl, err))
+	}
+	return err
+}
+
+// withHolder adds to a refusal who holds the lock, when it does not say.
+func (a *App) withHolder(ctx context.Context, c cell, err error, r *lockRequest) error {
+	var refusal *sdk.Error
+	if !errors.As(err, &refusal) || refusal.Holder != 0 {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.global.timeout)
+	defer cancel()
+	for _, name := range r.names {
+		info, showErr := c.ShowLock(ctx, name)
+		if showErr != nil || len(info.Holders) == 0 {
+			continue
+		}
+		full, h := *refusal, info.Holders[0]
+		full.Name, full.Holder, full.Token, full.Since, full.HolderLabels = name, h.Session, h.Token, h.Since, h.Labels
+		return &full
 	}
 	return err
 }

@@ -135,7 +135,7 @@ func (a *App) serve(ctx context.Context, s config.Serve) error {
 	select {
 	case <-n.Ready():
 		if err := a.results().Ready([]string{n.ClientAddress()}); err != nil {
-			return errors.Join(err, stopAll([]node{n}))
+			return errors.Join(err, stopInOrder(n))
 		}
 	case <-n.Done():
 	case <-ctx.Done():
@@ -146,5 +146,5 @@ func (a *App) serve(ctx context.Context, s config.Serve) error {
 	case <-ctx.Done():
 	}
 	stop() // a second signal ends the process at once
-	return stopAll([]node{n})
+	return stopInOrder(n)
 }

@@ -22,11 +22,12 @@ type fakeNode struct {
 	err   error
 }
 
-func (n *fakeNode) ClientAddress() string  { return n.spec.ListenClient }
-func (n *fakeNode) Ready() <-chan struct{} { return n.ready }
-func (n *fakeNode) Done() <-chan struct{}  { return n.done }
-func (n *fakeNode) Err() error             { return n.err }
-func (n *fakeNode) Stop(context.Context) error {
+func (n *fakeNode) ClientAddress() string      { return n.spec.ListenClient }
+func (n *fakeNode) Ready() <-chan struct{}     { return n.ready }
+func (n *fakeNode) Done() <-chan struct{}      { return n.done }
+func (n *fakeNode) Err() error                 { return n.err }
+func (n *fakeNode) Stop(context.Context) error { return n.Close() }
+func (n *fakeNode) Close() error {
 	if n.err == nil {
 		close(n.done)
 	}

@@ -16,8 +16,13 @@ import (
 	"github.com/conch-lock/conch/coordinator"
 )
 
-// stopPatience bounds a graceful stop; after it a node ends without waiting.
-const stopPatience = 10 * time.Second
+const (
+	// stopPatience bounds a graceful stop; after it a node ends without waiting.
+	stopPatience = 10 * time.Second
+	// stopSlack is how much longer a node may take until it is left to the end
+	// of the process.
+	stopSlack = 5 * time.Second
+)
 
 // node is a running node; *coordinator.Server is one.
 type node interface {
@@ -30,6 +35,8 @@ type node interface {
 	Err() error
 	// Stop hands leadership over, ends what is under way and closes the data.
 	Stop(ctx context.Context) error
+	// Close ends it at once. What was acknowledged is on disk.
+	Close() error
 }
 
 // nodeSpec is what a node is started with.
@@ -121,19 +128,24 @@ func (g *globals) onlyDefaultCell() error {
 	return nil
 }
 
-// stopAll stops nodes at once, all within stopPatience.
-func stopAll(nodes []node) error {
+// stopInOrder stops a node that others go on without.
+func stopInOrder(n node) error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
 	defer cancel()
-	errs := make(chan error, len(nodes))
-	for _, n := range nodes {
-		go func() { errs <- n.Stop(ctx) }()
-	}
-	var first error
-	for range nodes {
-		if err := <-errs; err != nil && first == nil {
-			first = fmt.Errorf("stop: %w", err)
+	return within(stopPatience+stopSlack, func() error { return n.Stop(ctx) })
+}
+
+// within waits for stop to return, but not for ever.
+func within(most time.Duration, stop func() error) error {
+	stopped := make(chan error, 1)
+	go func() { stopped <- stop() }()
+	select {
+	case err := <-stopped:
+		if err != nil {
+			return fmt.Errorf("stop: %w", err)
 		}
+		return nil
+	case <-time.After(most):
+		return fmt.Errorf("stop: a node has not ended after %v", most)
 	}
-	return first
 }

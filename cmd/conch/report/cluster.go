@@ -1,6 +1,8 @@
 package report
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -101,7 +103,7 @@ func (p *Printer) Status(s sdk.Status) error {
 	}
 	healthy := 0
 	var rows [][]string
-	for _, n := range s.Nodes {
+	for _, n := range slices.SortedFunc(slices.Values(s.Nodes), func(a, b sdk.NodeStatus) int { return cmp.Compare(a.Name, b.Name) }) {
 		health := "unreachable"
 		if n.Healthy {
 			health = "healthy"
@@ -137,7 +139,7 @@ func (p *Printer) Hashes(h sdk.Hashes) error {
 		return p.Object(h)
 	}
 	var rows [][]string
-	for _, n := range h.Nodes {
+	for _, n := range slices.SortedFunc(slices.Values(h.Nodes), func(a, b sdk.NodeHash) int { return cmp.Compare(a.Name, b.Name) }) {
 		hash := n.Hash
 		if n.Error != "" {
 			hash = "none: " + Text(n.Error)
