@@ -48,7 +48,7 @@ func (n *Node) Start() error {
 	defer log.Close()
 	cmd := exec.Command(n.command[0], n.command[1:]...)
 	cmd.Stderr = log
-	cmd.SysProcAttr = processAttributes()
+	cmd.SysProcAttr = ProcessAttributes()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return fmt.Errorf("node %s: %w", n.Name, err)

@@ -2,8 +2,8 @@ package cluster
 
 import "syscall"
 
-// processAttributes keep a process out of the terminal's group, so that Ctrl-C
+// ProcessAttributes keep a process out of the terminal's group, so that Ctrl-C
 // reaches the one that cleans up, and have the kernel kill it with that one.
-func processAttributes() *syscall.SysProcAttr {
+func ProcessAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
