@@ -16,12 +16,11 @@ type claim struct {
 	name string
 	req  *api.AcquireRequest
 
-	call     *call // awaits the first answer; nil when it is queued in the cell
-	position int   // in the queue, as told last
-	decided  bool
-	done     chan struct{} // closed when it is decided
-	lock     *Lock         // granted
-	err      error         // not granted
+	call    *call // awaits the first answer; nil when it is queued in the cell
+	decided bool
+	done    chan struct{} // closed when it is decided
+	lock    *Lock         // granted
+	err     error         // not granted
 }
 
 // Lock claims a lock and waits until it is granted. A nil error means that it
@@ -106,7 +105,6 @@ func (cl *claim) answered(resp *api.Response, err error) {
 		// Queued. The answer has been taken in, so the cell may forget it: a
 		// claim that waits for long must not keep it from forgetting the
 		// replies of those after it. A repetition finds the claim itself.
-		cl.position = int(r.GetPosition())
 		cl.s.sequences.resolve(cl.seq)
 	}
 }
@@ -207,9 +205,9 @@ func (cl *claim) waitError(ctx context.Context) *waitError {
 	if cl.call != nil {
 		return cl.s.c.waitError(ctx, cl.call)
 	}
-	err := &waitError{op: "lock", name: cl.name, ctx: causeOf(ctx)}
-	if cl.position > 0 {
-		err.note = "it waited in the queue"
+	err := &waitError{op: "lock", name: cl.name, ctx: causeOf(ctx), note: "it waited in the queue"}
+	if cl.s.c.link == nil {
+		err.reason = cl.s.c.unreachable(nil)
 	}
 	return err
 }

@@ -28,8 +28,9 @@ func (c *Client) keep() {
 	for {
 		c.mu.Lock()
 		now := c.cfg.Now()
+		c.wakeAt = never // so that what tend brings about pokes, too
 		next := c.tend(now)
-		c.wakeAt = next
+		c.wakeAt = min(next, c.wakeAt)
 		c.mu.Unlock()
 		timer.Reset(min(max(next-now, time.Millisecond), time.Hour))
 		select {
