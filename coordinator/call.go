@@ -84,9 +84,16 @@ const (
 	maxStreamBytes = 64 << 20
 )
 
-// respond gives the answer; a second one is not given. On the loop's goroutine
-// the stream's writer is woken when the loop has done what is at hand.
+// respond gives the answer; a second one is not given.
 func (c *call) respond(r *api.Response) {
+	c.deliver(r)
+	if c.stream != nil {
+		c.stream.out.signal()
+	}
+}
+
+// deliver is respond without waking the stream's writer.
+func (c *call) deliver(r *api.Response) {
 	if !c.finish(r.GetError().GetCode()) {
 		return
 	}

@@ -1,11 +1,9 @@
 package coordinator
 
 import (
-	"errors"
 	"time"
 
 	"github.com/conch-lock/conch/api"
-	"github.com/conch-lock/conch/coordinator/cell"
 	"github.com/conch-lock/conch/coordinator/machine"
 	"github.com/conch-lock/conch/locks"
 	"github.com/conch-lock/conch/sessions"
@@ -55,17 +53,18 @@ func sessionOf(op machine.Op) sessions.ID {
 // fail answers a call that got no reply.
 func (l *loop) fail(c *call, err error) {
 	e := errorOf(err)
-	if errors.Is(err, cell.ErrNoLeader) || errors.Is(err, cell.ErrUnknown) {
+	if e.Code == api.Code_NO_LEADER || e.Code == api.Code_UNKNOWN_OUTCOME {
 		e.LeaderEndpoint = l.leaderHint().GetEndpoint()
 	}
 	l.refuse(c, e)
 }
 
-// refuse and reply answer a call on the loop.
+// refuse and reply answer a call on the loop, which wakes the stream's writer
+// once it has done what is at hand.
 func (l *loop) refuse(c *call, e *api.Error) { l.reply(c, &api.Response{Error: e}) }
 
 func (l *loop) reply(c *call, r *api.Response) {
-	c.respond(r)
+	c.deliver(r)
 	if c.stream != nil {
 		c.stream.touch()
 	}

@@ -37,7 +37,7 @@ type listener struct {
 	http    chan net.Conn
 	closing chan struct{} // closed when no connection is taken any more
 	once    sync.Once
-	wg   sync.WaitGroup
+	wg      sync.WaitGroup
 
 	mu     sync.Mutex
 	closed bool

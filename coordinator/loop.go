@@ -118,9 +118,6 @@ func refuseItems(items []item, e *api.Error) {
 	for _, it := range items {
 		if it.call != nil {
 			it.call.refuse(e)
-			if it.call.stream != nil {
-				it.call.stream.out.signal()
-			}
 		}
 	}
 }
@@ -167,7 +164,7 @@ func (l *loop) handle(now time.Duration, it *item) {
 	}
 	c, op := it.call, it.op
 	if l.stopping.Load() && !c.method.relief() {
-		c.refuse(stopping())
+		l.refuse(c, stopping())
 		return
 	}
 	l.command(now, c, op)
@@ -232,7 +229,7 @@ func (l *loop) reading(c *call, f func()) {
 			}
 		}()
 		if err != nil {
-			c.refuse(errorOf(err))
+			l.fail(c, err)
 			return
 		}
 		f()

@@ -79,3 +79,22 @@ func TestExpiry(t *testing.T) {
 	a.beat(short, 8)
 	a.event("the end of the session, again", func(r *api.Response) bool { return r.GetSessionEnded().GetSession() == short })
 }
+
+func TestLatestAttachmentWins(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	a, b := connect(t, c.address(0)), connect(t, c.address(0))
+	holder, waiter := a.open(time.Minute), a.open(time.Minute)
+	grant := a.granted(holder, 1, "x")
+	a.acquire(acquire(waiter, 1, "x"))
+	b.must(&api.Request{Op: &api.Request_AttachSession{AttachSession: &api.AttachSessionRequest{Session: waiter}}})
+	a.release(holder, 2, "x", grant.GetToken())
+	b.claimEvent(waiter, 1)
+	a.must(&api.Request{Op: &api.Request_Status{Status: &api.StatusRequest{}}})
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, r := range a.pushed {
+		if r.GetClaim() != nil {
+			t.Errorf("the stream that lost the session was told %v", r)
+		}
+	}
+}

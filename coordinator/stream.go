@@ -120,7 +120,6 @@ func (st *stream) read(ctx context.Context, s api.DRPCConch_StreamStream) (err e
 		}
 		st.loop.submit(items...)
 		clear(items)
-		st.out.signal() // for what was refused here
 		if err := st.makeRoom(ctx); err != nil {
 			return err
 		}
@@ -134,6 +133,7 @@ func (st *stream) accept(req *api.Request, began time.Time) (item, error) {
 	if op == nil {
 		if req.GetId() != 0 {
 			st.push(&api.Response{Id: req.GetId(), Error: invalid("op: the request %d asks for nothing that is known", req.GetId())})
+			st.out.signal()
 		}
 		return item{}, nil
 	}
@@ -345,7 +345,7 @@ func (l *loop) hello(c *call, h *api.Hello) {
 	st := c.stream
 	st.client, st.registered = h.GetClient(), true
 	l.streams[st] = struct{}{}
-	c.respond(&api.Response{Result: &api.Response_Hello{Hello: &api.HelloResponse{
+	l.reply(c, &api.Response{Result: &api.Response_Hello{Hello: &api.HelloResponse{
 		Cell: l.name, Node: l.node, Version: l.version, Leader: l.leaderHint(),
 	}}})
 	st.touch()

@@ -1,0 +1,182 @@
+package coordinator
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/conch-lock/conch/api"
+)
+
+func watchKeys(key, end string, from uint64) *api.WatchRequest {
+	return &api.WatchRequest{Key: []byte(key), RangeEnd: []byte(end), FromRevision: from}
+}
+
+func (c *client) watch(q *api.WatchRequest) uint64 {
+	c.t.Helper()
+	id := c.send(&api.Request{Op: &api.Request_Watch{Watch: q}})
+	if r := c.answer(id); !r.GetWatch().GetStarted() {
+		c.t.Fatalf("watch: %v", r)
+	}
+	return id
+}
+
+// events gathers n events of a watch.
+func (c *client) events(id uint64, n int) (list []*api.WatchEvent) {
+	c.t.Helper()
+	for len(list) < n {
+		r := c.answer(id)
+		if r.GetError() != nil {
+			c.t.Fatalf("watch ended after %d of %d events: %v", len(list), n, r.GetError())
+		}
+		list = append(list, r.GetWatch().GetEvents()...)
+	}
+	return list
+}
+
+func checkValues(t *testing.T, list []*api.WatchEvent, first int) {
+	t.Helper()
+	for i, e := range list {
+		if want := fmt.Sprint(first + i); string(e.GetKv().GetValue()) != want {
+			t.Fatalf("event %d has the value %q, want %q", i, e.GetKv().GetValue(), want)
+		}
+	}
+}
+
+func TestWatch(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	a := connect(t, c.address(0))
+	first := a.put("k", "0")
+	for i := 1; i < 10; i++ {
+		a.put("k", fmt.Sprint(i))
+	}
+	past := a.watch(watchKeys("k", "", first))
+	live := a.watch(watchKeys("a", "z", 0))
+	future := a.watch(watchKeys("k", "", first+12))
+	checkValues(t, a.events(past, 10), 0)
+	prev := a.watch(&api.WatchRequest{Key: []byte("k"), Prev: true, NoPut: true})
+	for i := 10; i < 15; i++ {
+		a.put("k", fmt.Sprint(i))
+	}
+	checkValues(t, a.events(past, 5), 10)
+	checkValues(t, a.events(live, 5), 10)
+	checkValues(t, a.events(future, 3), 12)
+	// Deletes, values before, filters.
+	a.must(&api.Request{Op: &api.Request_Txn{Txn: &api.TxnRequest{Success: []*api.Op{{Op: &api.Op_Delete{Delete: &api.DeleteOp{Key: []byte("k")}}}}}}})
+	e := a.events(prev, 1)[0]
+	if !e.GetDeleted() || string(e.GetPrev().GetValue()) != "14" || e.GetUnixMs() == 0 {
+		t.Errorf("delete: %v", e)
+	}
+	// A watch that was cancelled tells nothing any more.
+	a.call(&api.Request{Op: &api.Request_CancelWatch{CancelWatch: &api.CancelWatchRequest{Watch: live}}})
+	a.put("k", "15")
+	a.events(past, 2)
+	a.mu.Lock()
+	for _, r := range a.answers[live] {
+		for _, e := range r.GetWatch().GetEvents() {
+			if string(e.GetKv().GetValue()) == "15" {
+				t.Errorf("a cancelled watch told %v", e)
+			}
+		}
+	}
+	a.mu.Unlock()
+	// History that is gone is said to be gone.
+	a.must(&api.Request{Op: &api.Request_Compact{Compact: &api.CompactRequest{Revision: first + 5}}})
+	r := a.call(&api.Request{Op: &api.Request_Watch{Watch: watchKeys("k", "", first)}})
+	if e := r.GetError(); e.GetCode() != api.Code_COMPACTED || e.GetRevision() != first+5 {
+		t.Errorf("watch from compacted history: %v", r)
+	}
+}
+
+func TestWatchLocks(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	a := connect(t, c.address(0))
+	w := a.watch(&api.WatchRequest{Space: api.Space_LOCKS, Key: []byte("x")})
+	session := a.open(time.Minute)
+	grant := a.granted(session, 1, "x")
+	a.release(session, 2, "x", grant.GetToken())
+	list := a.events(w, 2)
+	var held, free api.LockInfo
+	if err := held.UnmarshalVT(list[0].GetKv().GetValue()); err != nil {
+		t.Fatal(err)
+	}
+	if err := free.UnmarshalVT(list[1].GetKv().GetValue()); err != nil {
+		t.Fatal(err)
+	}
+	if held.GetName() != "x" || len(held.GetHolders()) != 1 || held.GetHolders()[0].GetSession() != session {
+		t.Errorf("held: %v", &held)
+	}
+	if len(free.GetHolders()) != 0 || len(free.GetEnded()) != 1 || free.GetEnded()[0].GetEnded() != api.EndReason_END_RELEASED {
+		t.Errorf("free: %v", &free)
+	}
+	// The same as a key of the space, read.
+	kvs := a.must(&api.Request{Op: &api.Request_Range{Range: &api.RangeRequest{Space: api.Space_LOCKS, Key: []byte("x")}}}).GetRange().GetKvs()
+	if len(kvs) != 1 || !bytes.Equal(kvs[0].GetValue(), list[1].GetKv().GetValue()) {
+		t.Errorf("range: %v", kvs)
+	}
+}
+
+func TestManyWatches(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	a := connect(t, c.address(0))
+	const n = 2000
+	first := a.put("k0", "0")
+	var ids []uint64
+	var reqs []*api.Request
+	for i := range n {
+		a.id++
+		ids = append(ids, a.id)
+		q := watchKeys(fmt.Sprintf("k%d", i), "", 0)
+		if i%2 == 1 {
+			q = watchKeys("k0", "", first)
+		}
+		reqs = append(reqs, &api.Request{Id: a.id, Op: &api.Request_Watch{Watch: q}})
+	}
+	for len(reqs) > 0 {
+		k := min(len(reqs), 1000)
+		if err := a.stream.Send(&api.ClientFrames{Requests: reqs[:k]}); err != nil {
+			t.Fatal(err)
+		}
+		reqs = reqs[k:]
+	}
+	for _, id := range ids {
+		if r := a.answer(id); !r.GetWatch().GetStarted() {
+			t.Fatalf("watch %d: %v", id, r)
+		}
+	}
+	a.put("k0", "1")
+	for i, id := range ids {
+		if i%2 == 1 {
+			checkValues(t, a.events(id, 2), 0)
+		}
+	}
+	checkValues(t, a.events(ids[0], 1), 1)
+}
+
+// TestWatchOverLeaderChange watches at a follower while the leader is killed:
+// nothing is missing and nothing comes twice.
+func TestWatchOverLeaderChange(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	leader, follower := c.leader(), c.follower()
+	a := connect(t, c.address(follower))
+	w := a.watch(watchKeys("k", "", 1))
+	const n = 60
+	for i := range n {
+		if i == n/2 {
+			c.kill(leader)
+		}
+		for {
+			r := a.call(putRequest("k", fmt.Sprint(i)))
+			if r.GetError() == nil {
+				break
+			}
+			// It may have happened: the same value once more would be seen twice.
+			got := a.must(&api.Request{Op: &api.Request_Range{Range: &api.RangeRequest{Key: []byte("k")}}}).GetRange().GetKvs()
+			if len(got) == 1 && string(got[0].GetValue()) == fmt.Sprint(i) {
+				break
+			}
+		}
+	}
+	checkValues(t, a.events(w, n), 0)
+}
