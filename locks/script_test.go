@@ -2,6 +2,7 @@ package locks
 
 import (
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,19 +21,25 @@ import (
 //	restore           a table made of the records and rows written so far takes over
 //	show              who holds and who waits
 func TestScripts(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		s := &script{sink: recorder{records: map[Name][]byte{}, rows: map[uint64][]byte{}}}
-		s.table = NewTable(scriptLimits, &s.token)
-		s.table.Recall = s.sink.recall
-		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
-			s.t = t
-			out := s.step(d)
-			if err := s.table.Check(s.now, func(sessions.ID) bool { return true }); err != nil {
-				t.Fatalf("%s: %v", d.Pos, err)
-			}
-			return out
+	paths, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(paths) == 0 {
+		t.Fatal("no scripts", err)
+	}
+	for _, path := range paths {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			s := &script{sink: recorder{records: map[Name][]byte{}, rows: map[uint64][]byte{}}}
+			s.table = NewTable(scriptLimits, &s.token)
+			s.table.Recall = s.sink.recall
+			datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+				s.t = t
+				out := s.step(d)
+				if err := s.table.Check(s.now, func(sessions.ID) bool { return true }); err != nil {
+					t.Fatalf("%s: %v", d.Pos, err)
+				}
+				return out
+			})
 		})
-	})
+	}
 }
 
 var scriptLimits = Limits{Claims: 20, ClaimsOfSession: 10, Waiters: 4}

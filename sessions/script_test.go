@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"testing"
@@ -18,22 +19,28 @@ import (
 //
 // restore makes a table of the rows, which takes over.
 func TestScripts(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		s := &script{table: NewTable(3), rows: map[ID][]byte{}}
-		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
-			out := s.step(t, d)
-			s.table.Flush(
-				func(id ID, x *Session) {
-					s.rows[id] = x.Append(nil)
-					out += fmt.Sprintf("row of session %d written\n", id)
-				},
-				func(id ID) { delete(s.rows, id); out += fmt.Sprintf("row of session %d removed\n", id) })
-			if err := s.table.Check(); err != nil {
-				t.Fatalf("%s: %v", d.Pos, err)
-			}
-			return out
+	paths, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(paths) == 0 {
+		t.Fatal("no scripts", err)
+	}
+	for _, path := range paths {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			s := &script{table: NewTable(3), rows: map[ID][]byte{}}
+			datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+				out := s.step(t, d)
+				s.table.Flush(
+					func(id ID, x *Session) {
+						s.rows[id] = x.Append(nil)
+						out += fmt.Sprintf("row of session %d written\n", id)
+					},
+					func(id ID) { delete(s.rows, id); out += fmt.Sprintf("row of session %d removed\n", id) })
+				if err := s.table.Check(); err != nil {
+					t.Fatalf("%s: %v", d.Pos, err)
+				}
+				return out
+			})
 		})
-	})
+	}
 }
 
 type script struct {

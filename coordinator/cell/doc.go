@@ -10,9 +10,11 @@
 //  3. When the entry is applied, here as on every node, the node that took the
 //     request finds it by its number and answers.
 //
-// A request whose entry may be lost, because the leader changed, is proposed
-// again under the same session and sequence (the machine knows a repetition);
-// one that has no sequence ends as unknown.
+// A request whose entry may be lost, because the leader changed or does not
+// answer, is proposed again under the same session and sequence (the machine
+// knows a repetition); one that has no sequence ends as unknown. What may be in a
+// log is never told as not having happened. Of each request that another node
+// sends, however many copies arrive, a node takes or refuses the first.
 //
 // Keep-alives are not commands: the leader gathers them, whoever took them, and
 // every entry that it proposes says whom it heard and how much time has passed

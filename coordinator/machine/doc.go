@@ -21,7 +21,7 @@
 // it never goes back.
 //
 // A malformed command is answered and counted, and changes nothing, on all
-// replicas alike; an entry of an unknown version stops the process, because a
+// replicas alike, and so is an entry with a malformed header counted; an entry of an unknown version stops the process, because a
 // node that skipped it would no longer be equal to the others.
 //
 // The state lies in the store ([store.Store]); sessions and locks keep indexes
