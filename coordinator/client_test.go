@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,7 +48,12 @@ func dialDRPC(t *testing.T, address string) *drpcconn.Conn {
 // connect opens a stream and says hello.
 func connect(t *testing.T, address string) *client {
 	t.Helper()
-	c := &client{t: t, conn: dialDRPC(t, address), answers: map[uint64][]*api.Response{}, changed: make(chan struct{})}
+	return greet(t, dialDRPC(t, address))
+}
+
+func greet(t *testing.T, conn *drpcconn.Conn) *client {
+	t.Helper()
+	c := &client{t: t, conn: conn, answers: map[uint64][]*api.Response{}, changed: make(chan struct{})}
 	var err error
 	if c.stream, err = api.NewDRPCConchClient(c.conn).Stream(context.Background()); err != nil {
 		t.Fatalf("open a stream: %v", err)
@@ -251,4 +257,18 @@ func putRequest(key, value string) *api.Request {
 	return &api.Request{Op: &api.Request_Txn{Txn: &api.TxnRequest{Success: []*api.Op{{Op: &api.Op_Put{
 		Put: &api.PutOp{Key: []byte(key), Value: []byte(value)},
 	}}}}}}
+}
+
+// gatedConn is a connection whose reads stop while it is shut.
+type gatedConn struct {
+	net.Conn
+	shut atomic.Bool
+	open chan struct{} // closed when it opens again
+}
+
+func (g *gatedConn) Read(p []byte) (int, error) {
+	if g.shut.Load() {
+		<-g.open
+	}
+	return g.Conn.Read(p)
 }
