@@ -109,6 +109,10 @@ type Config struct {
 	// HandOver is how long Stop waits for another node to take over leadership.
 	// Default 3 s.
 	HandOver time.Duration
+
+	// idleTimeout is how long a connection may be open without a call on it. It
+	// also ends one that sends messages of no call, which DRPC keeps waiting.
+	idleTimeout time.Duration
 }
 
 const defaultQuota = 2 << 30
@@ -126,6 +130,7 @@ func (c Config) withDefaults() Config {
 	defaultTo(&c.WatchStall, 8*time.Second)
 	defaultTo(&c.Patience, 10*time.Second)
 	defaultTo(&c.HandOver, 3*time.Second)
+	defaultTo(&c.idleTimeout, 10*time.Second)
 	if c.FS == nil {
 		c.FS = disk.OS{}
 	}

@@ -151,7 +151,7 @@ func TestOversizedFrame(t *testing.T) {
 
 // TestRandomBytes throws bytes at the client port in all the ways there are.
 func TestRandomBytes(t *testing.T) {
-	c := newCluster(t, 1, nil)
+	c := newCluster(t, 1, func(cfg *Config) { cfg.idleTimeout = 500 * time.Millisecond })
 	good := connect(t, c.address(0))
 	rng := rand.New(rand.NewPCG(1, 2))
 	junk := func(n int) []byte {

@@ -21,8 +21,6 @@ const (
 	// maxFrame is the largest message that a client may send; the connection of
 	// one that sends more is closed.
 	maxFrame = 4 << 20
-	// idleTimeout is how long a connection may be open without a call on it.
-	idleTimeout = 2 * time.Minute
 	// maxUnaryCall is how long a unary call is served at most.
 	maxUnaryCall = maxUnaryWait + 10*time.Second
 )
@@ -33,10 +31,11 @@ type rpcHandler struct {
 	mux     *drpcmux.Mux
 	log     zerolog.Logger
 	metrics *requestMetrics
+	idle    time.Duration // how long a connection may be open without a call on it
 }
 
 func newRPCHandler(s service, log zerolog.Logger, m *requestMetrics) (*rpcHandler, error) {
-	h := &rpcHandler{mux: drpcmux.New(), log: log, metrics: m}
+	h := &rpcHandler{mux: drpcmux.New(), log: log, metrics: m, idle: s.loop.cfg.idleTimeout}
 	if err := api.DRPCRegisterConch(h.mux, s); err != nil {
 		return nil, fmt.Errorf("register the methods: %w", err)
 	}
@@ -61,7 +60,7 @@ func (h *rpcHandler) serveRPC(ctx context.Context, c *conn) {
 		WriterBufferSize:  16 << 10,
 		Reader:            drpcwire.ReaderOptions{MaximumBufferSize: maxFrame},
 		Stream:            drpcstream.Options{MaximumBufferSize: 256 << 10},
-		InactivityTimeout: idleTimeout,
+		InactivityTimeout: h.idle,
 	}})
 	err := server.ServeOne(ctx, c)
 	if drpc.ProtocolError.Has(err) {

@@ -1,6 +1,8 @@
 package coordinator
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,5 +98,90 @@ func TestLatestAttachmentWins(t *testing.T) {
 		if r.GetClaim() != nil {
 			t.Errorf("the stream that lost the session was told %v", r)
 		}
+	}
+}
+
+// TestPages lists more locks than a page and than one step have room for, with
+// what is left of free ones between them.
+func TestPages(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	a := connect(t, c.address(0))
+	session := a.open(time.Minute)
+	const n = 300
+	var ids []uint64
+	for i := range n {
+		ids = append(ids, a.send(&api.Request{Op: &api.Request_Acquire{Acquire: acquire(session, uint64(i+1), fmt.Sprintf("l%03d", i))}}))
+	}
+	tokens := make([]uint64, n)
+	for i, id := range ids {
+		tokens[i] = a.answer(id).GetAcquire().GetToken()
+	}
+	for i := 0; i < n; i += 3 {
+		if e := a.release(session, uint64(n+i+1), fmt.Sprintf("l%03d", i), tokens[i]).GetError(); e != nil {
+			t.Fatal(e)
+		}
+	}
+	seen, after := 0, ""
+	for {
+		r := a.must(&api.Request{Op: &api.Request_ListLocks{ListLocks: &api.ListLocksRequest{Prefix: "l", After: after, Limit: 7}}}).GetListLocks()
+		for _, x := range r.GetLocks() {
+			if x.GetName() <= after || len(x.GetHolders()) != 1 {
+				t.Fatalf("lock %v after %q", x, after)
+			}
+			after = x.GetName()
+			seen++
+		}
+		if !r.GetMore() {
+			break
+		}
+	}
+	if seen != n-n/3 {
+		t.Errorf("%d locks listed, %d are held", seen, n-n/3)
+	}
+	one := a.must(&api.Request{Op: &api.Request_ListLocks{ListLocks: &api.ListLocksRequest{Prefix: "l001"}}}).GetListLocks()
+	if len(one.GetLocks()) != 1 || one.GetMore() {
+		t.Errorf("one lock: %v", one)
+	}
+	info := a.must(&api.Request{Op: &api.Request_ShowSession{ShowSession: &api.ShowSessionRequest{Session: session}}}).GetShowSession().GetSession()
+	if int(info.GetLockCount()) != n-n/3 || info.GetTtlMs() != 60_000 || info.GetLabels()["who"] != "test" {
+		t.Errorf("session: %d locks, %v", info.GetLockCount(), info)
+	}
+}
+
+// TestHistory tells all tenures that are kept, and what was before them.
+func TestHistory(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	a := connect(t, c.address(0))
+	first, second := a.open(time.Minute), a.open(time.Minute)
+	history := func(limit uint32) *api.LockHistoryResponse {
+		return a.must(&api.Request{Op: &api.Request_LockHistory{LockHistory: &api.LockHistoryRequest{Name: "x", Limit: limit}}}).GetLockHistory()
+	}
+	one := a.granted(first, 1, "x")
+	a.acquire(acquire(second, 1, "x"))
+	a.must(&api.Request{Op: &api.Request_BreakLock{BreakLock: &api.BreakLockRequest{Name: "x", Token: one.GetToken(), Reason: "stuck"}}})
+	if e := a.claimEvent(first, 1).GetError(); e.GetCode() != api.Code_CLAIM_BROKEN || !strings.Contains(e.GetMessage(), "stuck") {
+		t.Errorf("broken: %v", e)
+	}
+	two := a.claimEvent(second, 1).GetGranted()
+	r := a.call(&api.Request{Op: &api.Request_BreakLock{BreakLock: &api.BreakLockRequest{Name: "x", Token: one.GetToken()}}})
+	if r.GetError().GetCode() != api.Code_TOKEN_MISMATCH {
+		t.Errorf("broken twice: %v", r)
+	}
+	a.must(&api.Request{Op: &api.Request_CloseSession{CloseSession: &api.CloseSessionRequest{Session: second}}})
+	l := history(0).GetTenures()
+	if len(l) != 2 || l[0].GetEnded() != api.EndReason_END_BROKEN || l[1].GetEnded() != api.EndReason_END_CLOSED ||
+		l[0].GetFromRevision() != one.GetRevision() || l[1].GetFromRevision() != two.GetRevision() || l[0].GetToRevision() != two.GetRevision() ||
+		l[0].GetFromUnixMs() == 0 || l[0].GetToUnixMs() == 0 || l[0].GetName() != "x" {
+		t.Errorf("history: %v", l)
+	}
+	if l := history(1).GetTenures(); len(l) != 1 || l[0].GetToken() != two.GetToken() {
+		t.Errorf("the newest: %v", l)
+	}
+	// After compaction what was open at its edge is still known.
+	a.must(&api.Request{Op: &api.Request_Compact{Compact: &api.CompactRequest{Revision: two.GetRevision() + 1}}})
+	h := history(0)
+	if l := h.GetTenures(); len(l) != 1 || l[0].GetToken() != two.GetToken() || l[0].GetFromRevision() != two.GetRevision() ||
+		h.GetCompactedRevision() != two.GetRevision()+1 {
+		t.Errorf("after compaction: %v", h)
 	}
 }

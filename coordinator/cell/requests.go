@@ -74,7 +74,7 @@ func (l *requests) all() []*request {
 // relief: requests that make the load smaller are not refused for load.
 func relief(op machine.Op) bool {
 	switch op.(type) {
-	case *machine.Release, *machine.Cancel, *machine.EndSession:
+	case *machine.Release, *machine.Cancel, *machine.EndSession, *machine.Resign, *machine.Transfer:
 		return true
 	}
 	return false
@@ -83,8 +83,14 @@ func relief(op machine.Op) bool {
 // repeatable: taking effect twice is the same as once, or cannot happen.
 func repeatable(op machine.Op) bool {
 	switch o := op.(type) {
-	case *machine.OpenSession, *machine.Acquire, *machine.Release, *machine.Cancel, *machine.Hash:
+	case *machine.OpenSession, *machine.Acquire, *machine.Release, *machine.Cancel, *machine.Hash, *machine.Campaign:
 		return true
+	case *machine.Proclaim:
+		return o.Sequence != 0
+	case *machine.Resign:
+		return o.Sequence != 0
+	case *machine.Transfer:
+		return o.Sequence != 0
 	case *machine.Txn:
 		return o.Sequence != 0
 	}

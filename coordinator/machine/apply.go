@@ -25,7 +25,7 @@ func (m *Machine) tick(h *Header) {
 	}
 	for {
 		s := m.sessions.Due()
-		at, waits := m.locks.Due()
+		at, waits := m.timers()
 		switch {
 		case s != nil && s.Deadline <= m.now && (!waits || s.Deadline <= at):
 			m.endSession(s, locks.Expired, "")
@@ -37,8 +37,22 @@ func (m *Machine) tick(h *Header) {
 	}
 }
 
-// expireOne lets one wait or delay end.
+// timers is when the next wait, delay or tenure is over; ok is false for never.
+func (m *Machine) timers() (at sessions.Time, ok bool) {
+	at, ok = m.locks.Due()
+	if due, some := m.elections.Due(); some && (!ok || due < at) {
+		return due, true
+	}
+	return at, ok
+}
+
+// expireOne lets one wait, delay or tenure end: of locks before elections.
 func (m *Machine) expireOne() {
+	at, locked := m.locks.Due()
+	if due, some := m.elections.Due(); some && (!locked || due < at) {
+		m.expireElection()
+		return
+	}
 	var c *locks.Claim
 	m.change(func(at locks.Step) { c = m.locks.Expire(at) })
 	if c == nil {
@@ -59,12 +73,13 @@ func (m *Machine) claimOver(c *locks.Claim, p Reply) {
 	})
 }
 
-// change runs f as one step: what it does to the locks is written, in one
-// revision when it changed who holds one.
+// change runs f as one step: what it does to locks and elections is written, in
+// one revision when it changed who holds one.
 func (m *Machine) change(f func(at locks.Step)) {
 	m.tx.BeginRevision(m.millis)
 	f(locks.Step{Now: m.now, Revision: m.store.Revision() + 1, Millis: m.millis})
 	m.locks.Flush((*sink)(m))
+	m.elections.Flush((*audience)(m))
 	m.tx.EndRevision()
 }
 
@@ -107,6 +122,7 @@ func (m *Machine) endSession(s *sessions.Session, why locks.Why, reason string) 
 	m.sessions.End(s.ID)
 	m.change(func(at locks.Step) {
 		m.locks.EndSession(at, s.ID, why)
+		m.elections.EndSession(at, s.ID, why)
 		for _, k := range m.store.Owned(uint64(s.ID)) {
 			m.tx.Delete(store.Keys, k)
 		}
@@ -146,10 +162,18 @@ func (m *Machine) do(op Op) Reply {
 		c := m.locks.Held(o.Name, o.Token)
 		return m.once(o.Request, c != nil && c.ID.Session == o.Session, func() Reply { return m.release(o) })
 	case *Cancel:
-		c := m.locks.Find(locks.ClaimID{Session: o.Session, Sequence: o.Claim})
-		return m.once(o.Request, c != nil, func() Reply { return m.cancel(o) })
+		id := locks.ClaimID{Session: o.Session, Sequence: o.Claim}
+		return m.once(o.Request, m.locks.Find(id) != nil || m.elections.Find(id) != nil, func() Reply { return m.cancel(o) })
 	case *Break:
 		return m.breakLock(o)
+	case *Campaign:
+		return m.campaign(o)
+	case *Proclaim:
+		return m.asLeader(&o.Leadership, false, func() Reply { return m.proclaim(o) })
+	case *Resign:
+		return m.asLeader(&o.Leadership, true, func() Reply { return m.resign(o) })
+	case *Transfer:
+		return m.asLeader(&o.Leadership, true, func() Reply { return m.transfer(o) })
 	case *Txn:
 		return m.txn(o)
 	case *Compact:
@@ -249,6 +273,9 @@ func (m *Machine) acquire(o *Acquire) Reply {
 	if c := m.locks.Find(id); c != nil {
 		return Reply{Claim: m.claimed(c)}
 	}
+	if m.elections.Find(id) != nil {
+		return inUse(id, "a candidacy")
+	}
 	return m.once(o.Request, false, func() Reply {
 		if p, full := m.full(); full {
 			return p
@@ -308,7 +335,11 @@ func (m *Machine) bar(id sessions.ID, q sessions.Sequence, what string) {
 }
 
 func (m *Machine) cancel(o *Cancel) Reply {
-	c := m.locks.Find(locks.ClaimID{Session: o.Session, Sequence: o.Claim})
+	id := locks.ClaimID{Session: o.Session, Sequence: o.Claim}
+	c := m.locks.Find(id)
+	if d := m.elections.Find(id); d != nil {
+		return m.withdraw(o, d)
+	}
 	if c == nil {
 		if !m.sessions.Answered(o.Session, o.Claim) {
 			m.bar(o.Session, o.Claim, "was cancelled before it was made")

@@ -126,6 +126,10 @@ const (
 	kindTxn
 	kindCompact
 	kindHash
+	kindCampaign
+	kindProclaim
+	kindResign
+	kindTransfer
 )
 
 func newOp(kind byte) Op {
@@ -148,6 +152,14 @@ func newOp(kind byte) Op {
 		return new(Compact)
 	case kindHash:
 		return new(Hash)
+	case kindCampaign:
+		return new(Campaign)
+	case kindProclaim:
+		return new(Proclaim)
+	case kindResign:
+		return new(Resign)
+	case kindTransfer:
+		return new(Transfer)
 	}
 	return nil
 }

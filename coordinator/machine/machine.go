@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"github.com/conch-lock/conch/coordinator/store"
+	"github.com/conch-lock/conch/elections"
 	"github.com/conch-lock/conch/locks"
 	"github.com/conch-lock/conch/record"
 	"github.com/conch-lock/conch/sessions"
@@ -16,9 +17,9 @@ import (
 // Limits bound the state. A zero field has the default.
 type Limits struct {
 	Sessions        int // 1,000,000
-	Claims          int // waiting and granted: 4,000,000
-	ClaimsOfSession int // 1,000,000
-	Waiters         int // of one lock: 100,000
+	Claims          int // waiting and granted, for locks and for elections: 4,000,000 each
+	ClaimsOfSession int // of locks and of elections: 1,000,000 each
+	Waiters         int // of one lock or election: 100,000
 	Store           store.Options
 }
 
@@ -40,13 +41,18 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// disposable: a free lock's record is worth no more than its history.
+// disposable: a free lock's record is worth no more than its history, nor is that
+// of an election which its last leader left in order.
 func disposable(space store.Space, rec store.Record) bool {
-	if space != store.Locks {
-		return false
+	switch space {
+	case store.Locks:
+		r, err := locks.ReadRecord([]byte(rec.Value))
+		return err == nil && r.Free() && r.Delayed == 0
+	case store.Elections:
+		r, err := elections.ReadRecord([]byte(rec.Value))
+		return err == nil && r.Disposable()
 	}
-	r, err := locks.ReadRecord([]byte(rec.Value))
-	return err == nil && r.Free() && r.Delayed == 0
+	return false
 }
 
 // The tables of rows beside the revisioned spaces.
@@ -54,6 +60,8 @@ const (
 	tableMeta    = 'm'
 	tableSession = 's'
 	tableClaim   = 'w'
+
+	tableCandidate = 'c'
 )
 
 // Machine is the state of one cell.
@@ -62,6 +70,8 @@ type Machine struct {
 	store    *store.Store
 	sessions *sessions.Table
 	locks    *locks.Table
+
+	elections *elections.Table
 
 	meta
 
@@ -108,6 +118,10 @@ func (m *Machine) reset(s *store.Store) {
 		Claims: m.limits.Claims, ClaimsOfSession: m.limits.ClaimsOfSession, Waiters: m.limits.Waiters,
 	}, &m.token)
 	m.locks.Recall = m.recall
+	m.elections = elections.NewTable(locks.Limits{
+		Claims: m.limits.Claims, ClaimsOfSession: m.limits.ClaimsOfSession, Waiters: m.limits.Waiters,
+	}, &m.token)
+	m.elections.Recall = m.recallElection
 	m.out = Output{}
 }
 
@@ -229,6 +243,7 @@ func (m *Machine) appendMeta(b []byte) []byte {
 	b = record.AppendUint(b, m.token)
 	b = record.AppendUint(b, m.sessions.Last())
 	b = record.AppendUint(b, m.locks.Order())
+	b = record.AppendUint(b, m.elections.Order())
 	b = record.AppendUint(b, m.malformed)
 	return record.AppendUint(b, m.chain)
 }
@@ -264,6 +279,7 @@ func (m *Machine) Restore(r io.Reader, index, term uint64) error {
 	*m = *fresh
 	// What points into the machine has to point into this one.
 	m.locks.Rebind(&m.token, m.recall)
+	m.elections.Rebind(&m.token, m.recallElection)
 	return nil
 }
 
@@ -280,7 +296,7 @@ func (m *Machine) rebuild() error {
 	m.index, m.term = r.Uint(), r.Uint()
 	m.now, m.millis = sessions.Time(r.Int()), r.Int()
 	m.token = locks.Token(r.Uint())
-	last, order := sessions.ID(r.Uint()), r.Uint()
+	last, order, electionOrder := sessions.ID(r.Uint()), r.Uint(), r.Uint()
 	m.malformed, m.chain = r.Uint(), r.Uint()
 	if err := r.Done(); err != nil {
 		return err
@@ -305,7 +321,10 @@ func (m *Machine) rebuild() error {
 	if err != nil {
 		return err
 	}
-	return restorer.Finish(order)
+	if err := restorer.Finish(order); err != nil {
+		return err
+	}
+	return m.rebuildElections(electionOrder)
 }
 
 func (m *Machine) rows(table store.Table, f func(id uint64, row string) error) (err error) {

@@ -112,7 +112,7 @@ func TestReplicasAgree(t *testing.T) {
 // learn tells the writer who holds what.
 func (w *writer) learn(m *Machine) {
 	for id := sessions.ID(1); id <= m.Sessions().Last(); id++ {
-		for _, c := range m.Claims(id) {
+		for _, c := range append(m.Claims(id), m.Candidacies(id)...) {
 			w.saw(Output{Results: []Result{{Reply: Reply{Claim: c}}}})
 		}
 	}
@@ -121,7 +121,7 @@ func (w *writer) learn(m *Machine) {
 // visible is the hash of what users see: the revisioned spaces.
 func visible(m *Machine) string {
 	var b []byte
-	for _, space := range []store.Space{store.Keys, store.Locks} {
+	for _, space := range []store.Space{store.Keys, store.Locks, store.Elections} {
 		m.Store().Visit(store.Query{Space: space, End: store.Everything}, func(r store.Record) bool {
 			b = fmt.Appendf(b, "%+v\n", r)
 			return true
@@ -201,6 +201,14 @@ func requestOf(op Op) Request {
 		return o.Request
 	case *Txn:
 		return o.Request
+	case *Campaign:
+		return o.Request
+	case *Proclaim:
+		return o.Request
+	case *Resign:
+		return o.Request
+	case *Transfer:
+		return o.Request
 	}
 	return Request{}
 }
@@ -215,7 +223,7 @@ func sameOutcome(first, again Reply) bool {
 		return spelt(first) == spelt(again)
 	}
 	if again.Claim == nil { // it has ended since
-		return again.Code == ClaimCancelled || again.Code == WaitTimedOut || again.Code == ClaimBroken
+		return again.Code == ClaimCancelled || again.Code == WaitTimedOut || again.Code == ClaimBroken || again.Code == ClaimTransferred
 	}
 	a, b := *first.Claim, *again.Claim
 	if !a.Granted {

@@ -21,6 +21,7 @@ type writer struct {
 	keepers  map[sessions.ID]uint64            // keep-alive numbers
 	sent     []Op                              // everything, for repetitions
 	granted  []grant                           // as far as the writer saw
+	led      []led
 	acked    map[sessions.ID]sessions.Sequence // what it claims to have
 }
 
@@ -97,7 +98,7 @@ func (w *writer) fresh() Op {
 	if len(w.sent) > 0 && w.draw(6, "repeat") == 0 {
 		return w.sent[w.draw(len(w.sent), "which")]
 	}
-	switch k := w.draw(24, "kind"); {
+	switch k := w.draw(34, "kind"); {
 	case k < 2 || w.opened == 0:
 		w.opened++
 		o := &OpenSession{TTL: uint64(500 + 250*w.draw(4, "ttl"))}
@@ -143,6 +144,8 @@ func (w *writer) fresh() Op {
 		return w.txn()
 	case k < 23:
 		return &Compact{Revision: uint64(w.draw(200, "revision"))}
+	case k >= 24:
+		return w.election()
 	}
 	return &Hash{}
 }
@@ -183,7 +186,11 @@ func (w *writer) txn() Op {
 // saw remembers grants, as the writer's clients would.
 func (w *writer) saw(out Output) {
 	note := func(c *Claimed) {
-		if c != nil && c.Granted {
+		switch {
+		case c == nil || !c.Granted:
+		case c.Election:
+			w.led = append(w.led, led{c.ID.Session, c.Names[0], c.Token})
+		default:
 			w.granted = append(w.granted, grant{c.ID.Session, c.Names[0], c.Token})
 		}
 	}

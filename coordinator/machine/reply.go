@@ -28,6 +28,8 @@ const (
 	NotFound         Code = 22
 	CapacityMismatch Code = 24
 	ClaimBroken      Code = 25
+	ClaimTransferred Code = 26
+	AgingMismatch    Code = 27
 )
 
 // Reply is the answer to a command. Which fields count depends on the command;
@@ -40,7 +42,7 @@ type Reply struct {
 	Session sessions.ID // opened; refused: who stands in the way
 	TTL     uint64      // opened: milliseconds
 
-	Claim      *Claimed // an acquire that was accepted
+	Claim      *Claimed // an acquire or campaign that was accepted
 	WasGranted bool     // a cancelled claim had been granted
 
 	Token    locks.Token // refused: of the holder
@@ -56,7 +58,9 @@ type Reply struct {
 type Claimed struct {
 	ID          locks.ClaimID
 	Granted     bool
+	Election    bool // it is a candidacy, and Names has the one election
 	Names       []locks.Name
+	Term        uint64 // of a leader
 	Token       locks.Token
 	Revision    uint64 // of the grant
 	Since       int64  // wall milliseconds of the grant

@@ -25,10 +25,14 @@ import (
 //	    release SESSION SEQUENCE LOCK TOKEN [acked=N]
 //	    cancel SESSION SEQUENCE CLAIM [acked=N]
 //	    break LOCK TOKEN REASON
+//	    campaign SESSION SEQUENCE ELECTION VALUE [priority=N] [preempt] [tenure=MS] [aging=MS] [try] [wait=MS] [acked=N]
+//	    proclaim SESSION SEQUENCE ELECTION TOKEN VALUE      these three with session and sequence 0: an operator's
+//	    resign SESSION SEQUENCE ELECTION TOKEN [REASON]
+//	    transfer SESSION SEQUENCE ELECTION TOKEN TO [REASON]
 //	    put SESSION SEQUENCE KEY VALUE [owner=SESSION] [if=LOCK:TOKEN]   session and sequence 0: plainly
 //	    delete KEY | compact REVISION | hash | garbage
 //	restart   the state is written to a snapshot and read again
-//	show      sessions, locks and keys as they are
+//	show      sessions, locks, elections and keys as they are
 //
 // What an entry gave follows it, in order: replies, then events; nothing, when it
 // is repeated.
@@ -151,7 +155,7 @@ func number(s string) uint64 {
 func options(words []string) (rest []string, o map[string]string) {
 	o = map[string]string{}
 	for _, w := range words {
-		if key, value, ok := strings.Cut(w, "="); ok || w == "try" {
+		if key, value, ok := strings.Cut(w, "="); ok || w == "try" || w == "preempt" {
 			o[key] = value
 		} else {
 			rest = append(rest, w)
@@ -197,6 +201,20 @@ func parse(words []string) Op {
 		return &Cancel{Request: request(), Claim: sessions.Sequence(at(3))}
 	case "break":
 		return &Break{Name: locks.Name(w[1]), Token: locks.Token(at(2)), Reason: strings.Join(w[3:], " ")}
+	case "campaign":
+		op := &Campaign{
+			Request: request(), Name: locks.Name(w[3]), Value: []byte(w[4]), Tenure: number(o["tenure"]), Aging: number(o["aging"]), Wait: number(o["wait"]),
+		}
+		op.Priority, _ = strconv.ParseInt(o["priority"], 10, 64)
+		_, op.Try = o["try"]
+		_, op.Preempt = o["preempt"]
+		return op
+	case "proclaim":
+		return &Proclaim{Leadership: Leadership{request(), locks.Name(w[3]), locks.Token(at(4))}, Value: []byte(w[5])}
+	case "resign":
+		return &Resign{Leadership: Leadership{request(), locks.Name(w[3]), locks.Token(at(4))}, Reason: strings.Join(w[5:], " ")}
+	case "transfer":
+		return &Transfer{Leadership: Leadership{request(), locks.Name(w[3]), locks.Token(at(4))}, To: sessions.ID(at(5)), Reason: strings.Join(w[6:], " ")}
 	case "put":
 		op := &Txn{Request: request()}
 		op.Txn.Success = []store.Op{{Put: &store.PutOp{Key: w[3], Value: []byte(w[4]), Session: number(o["owner"])}}}
@@ -231,6 +249,7 @@ var codes = map[Code]string{
 	WaitTimedOut: "WAIT_TIMED_OUT", ClaimCancelled: "CLAIM_CANCELLED", NotHolder: "NOT_HOLDER", TokenMismatch: "TOKEN_MISMATCH",
 	LimitReached: "LIMIT_REACHED", NoSpace: "NO_SPACE", Compacted: "COMPACTED", FutureRevision: "FUTURE_REVISION",
 	NotFound: "NOT_FOUND", CapacityMismatch: "CAPACITY_MISMATCH", ClaimBroken: "CLAIM_BROKEN",
+	ClaimTransferred: "CLAIM_TRANSFERRED", AgingMismatch: "AGING_MISMATCH",
 }
 
 func reply(p Reply) string {
@@ -263,8 +282,14 @@ func claimed(c *Claimed) string {
 		return fmt.Sprintf("queued %v, place %d", c.Names, c.Position)
 	}
 	s := fmt.Sprintf("granted %v, token %d, at revision %d", c.Names, c.Token, c.Revision)
+	if c.Election {
+		s += fmt.Sprintf(", term %d", c.Term)
+	}
 	if p := c.Predecessor; p.Token != 0 {
 		s += fmt.Sprintf(", after token %d of session %d (%v)", p.Token, p.Session, p.Ended)
+		if c.Election {
+			s += fmt.Sprintf(" with %q", p.Value)
+		}
 	}
 	return s
 }
@@ -312,6 +337,24 @@ func (s *script) show() string {
 			return true
 		})
 	}
+	s.m.Store().Visit(store.Query{Space: store.Elections, End: store.Everything}, func(rec store.Record) bool {
+		v, _ := s.m.ElectionOf(rec, 100)
+		fmt.Fprintf(&l, "election %s: revision %d, version %d, term %d, newest token %d", v.Name, v.Mod, rec.Version, v.Record.Term, v.Record.Token)
+		if x := v.Record.Leader; x != nil {
+			fmt.Fprintf(&l, ", led by session %d with %q", x.Claim.Session, x.Value)
+		}
+		if v.Preempt != 0 {
+			fmt.Fprintf(&l, ", will be pre-empted at %d ms", v.Preempt/sessions.Millisecond)
+		}
+		if p := v.Record.Last; p.Token != 0 {
+			fmt.Fprintf(&l, ", last was token %d (%v)", p.Token, p.Ended)
+		}
+		l.WriteByte('\n')
+		for _, c := range v.Standing {
+			fmt.Fprintf(&l, "election %s: %d. claim %d of session %d waits, priority %d\n", v.Name, c.Position, c.ID.Sequence, c.ID.Session, c.Effective)
+		}
+		return true
+	})
 	s.m.Store().Visit(store.Query{Space: store.Keys, End: store.Everything}, func(rec store.Record) bool {
 		fmt.Fprintf(&l, "key %s: %q, revision %d, owner %d\n", rec.Key, rec.Value, rec.Mod, rec.Session)
 		return true

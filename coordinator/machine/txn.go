@@ -47,7 +47,9 @@ func (m *Machine) doTxn(o *Txn) Reply {
 	}
 	t := o.Txn
 	t.Held = func(lock string, token uint64) bool {
-		return m.locks.Held(locks.Name(lock), locks.Token(token)) != nil
+		// A token is of one grant, so a lock and an election may share a name.
+		n, t := locks.Name(lock), locks.Token(token)
+		return m.locks.Held(n, t) != nil || m.elections.Leading(n, t) != nil
 	}
 	t.Alive = func(id uint64) bool { return m.sessions.Get(sessions.ID(id)) != nil }
 	m.tx.BeginRevision(m.millis)

@@ -35,7 +35,7 @@ func (m *Machine) Locks() *locks.Table { return m.locks }
 // NextDue is the cluster time at which something falls due next; ok is false
 // when nothing will.
 func (m *Machine) NextDue() (at sessions.Time, ok bool) {
-	at, ok = m.locks.Due()
+	at, ok = m.timers()
 	if s := m.sessions.Due(); s != nil && (!ok || s.Deadline < at) {
 		return s.Deadline, true
 	}
@@ -61,6 +61,9 @@ func (m *Machine) Check() error {
 		return err
 	}
 	if err := m.locks.Check(m.now, func(id sessions.ID) bool { return m.sessions.Get(id) != nil }); err != nil {
+		return err
+	}
+	if err := m.elections.Check(m.now, func(id sessions.ID) bool { return m.sessions.Get(id) != nil }); err != nil {
 		return err
 	}
 	return m.store.Check()
