@@ -35,10 +35,11 @@ type call struct {
 	size     int
 	kind     kind
 
-	session *Session // whose loss ends it; may be nil
-	gated   bool     // has a place at the gate
-	link    *link    // it was sent on and awaits an answer there; nil: to be sent
-	sent    bool     // it was sent on some connection
+	session *Session      // whose loss ends it; may be nil
+	gated   bool          // has a place at the gate
+	link    *link         // it was sent on and awaits an answer there; nil: to be sent
+	sentAt  time.Duration // when it was sent there
+	sent    bool          // it was sent on some connection
 	// firstSent is when it was sent for the first time.
 	firstSent time.Duration
 	// until is when it is given up though nobody waits for it; 0: never.

@@ -316,6 +316,29 @@ func TestUnlockGoesOnWithoutItsContext(t *testing.T) {
 	})
 }
 
+// A node that lives and has lost a request is asked again.
+func TestLostRequestOnALiveConnection(t *testing.T) {
+	for name, endpoints := range map[string]int{"one node": 1, "three": 3} {
+		t.Run(name, func(t *testing.T) {
+			world(t, func(c *Config) { c.Endpoints = c.Endpoints[:endpoints] }, func(t *testing.T, f *fakeCell, c *Client) {
+				s := open(t, c)
+				l := take(t, s, "job")
+				f.hook("n1:1", nth(1, fault{lose: true}, isRelease))
+				start := time.Now()
+				if err := l.Unlock(t.Context()); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(start); took < 20*time.Second || took > 22*time.Second {
+					t.Errorf("it took %v", took)
+				}
+				if h, _ := f.queue("job"); h != 0 || s.Err() != nil {
+					t.Errorf("%d holders, session %v", h, s.Err())
+				}
+			})
+		})
+	}
+}
+
 func TestUnknownOutcomeIsTold(t *testing.T) {
 	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
 		s := open(t, c)

@@ -17,6 +17,10 @@ const (
 	look = time.Second
 	// idlePing is after how much silence an idle connection is tested.
 	idlePing = 5 * time.Second
+	// answerTimeout is how long a request of a session may be unanswered on a
+	// connection that is alive. A node answers within ten seconds, if only that
+	// it does not know the outcome: this one has lost the request.
+	answerTimeout = 20 * time.Second
 )
 
 // keep is the goroutine of everything that happens because time passes:
@@ -108,6 +112,15 @@ func (c *Client) tend(now time.Duration) time.Duration {
 // returns when to look again. Needs mu.
 func (l *link) listen(now time.Duration) time.Duration {
 	silence := l.c.cfg.SilenceTimeout
+	if now-l.searched >= look && l.inFlight > 0 {
+		l.searched = now
+		for _, ca := range l.c.calls {
+			if ca.link == l && ca.session != nil && now-ca.sentAt >= answerTimeout {
+				l.fail(fmt.Errorf("no answer to %s %q for %v", ca.op, ca.name, now-ca.sentAt))
+				return never
+			}
+		}
+	}
 	if l.refusedSince != 0 && l.c.hasOthers(l) {
 		deadline := l.refusedSince + silence
 		if now >= deadline {

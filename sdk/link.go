@@ -59,6 +59,7 @@ type link struct {
 	heard        time.Duration // when something last came in
 	waiting      time.Duration // since when something is in flight
 	pinged       time.Duration // when a ping went out that is unanswered; 0: none
+	searched     time.Duration // when unanswered requests were last looked for
 	refusedSince time.Duration // since when it only says that it cannot serve; 0: it does not
 	refusal      error         // in which words
 }
@@ -341,7 +342,7 @@ func (l *link) next() *api.ClientFrames {
 
 // sent books a call on the link. Needs mu.
 func (l *link) sent(ca *call, now time.Duration) {
-	ca.link = l
+	ca.link, ca.sentAt = l, now
 	if !ca.sent {
 		ca.sent, ca.firstSent = true, now
 	}
