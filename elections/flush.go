@@ -19,6 +19,9 @@ type Sink interface {
 
 // Flush hands over what the step changed and forgets elections that nobody leads.
 func (t *Table) Flush(to Sink) {
+	if len(t.touched) == 0 {
+		return
+	}
 	t.queues.Flush(flush{t, to})
 	for _, e := range t.touched {
 		e.touched = false
