@@ -60,10 +60,7 @@ func New(cfg Config) (*Cluster, error) {
 		members = append(members, n.Name+"="+n.Peer)
 	}
 	for _, n := range c.nodes {
-		n.command = append([]string{
-			cfg.Binary, "serve", "--name", n.Name, "--data-dir", n.Data,
-			"--listen-client", n.Endpoint, "--listen-peer", n.Peer, "--initial-cluster", strings.Join(members, ","),
-		}, cfg.Args...)
+		n.binary, n.members, n.more = cfg.Binary, strings.Join(members, ","), cfg.Args
 	}
 	return c, nil
 }

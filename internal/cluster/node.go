@@ -17,10 +17,12 @@ type Node struct {
 	Name     string
 	Endpoint string // for clients, host:port
 	Peer     string // for other nodes, host:port
-	Data     string // folder of its data
+	Data     string // folder of its data; may be changed before Start
 	LogFile  string // what it writes to standard error, over all its lives
 
-	command []string
+	binary  string
+	members string   // of --initial-cluster
+	more    []string // further arguments
 
 	mu  sync.Mutex
 	run *run // nil: never started
@@ -46,7 +48,10 @@ func (n *Node) Start() error {
 		return fmt.Errorf("node %s: %w", n.Name, err)
 	}
 	defer log.Close()
-	cmd := exec.Command(n.command[0], n.command[1:]...)
+	cmd := exec.Command(n.binary, append([]string{
+		"serve", "--name", n.Name, "--data-dir", n.Data,
+		"--listen-client", n.Endpoint, "--listen-peer", n.Peer, "--initial-cluster", n.members,
+	}, n.more...)...)
 	cmd.Stderr = log
 	cmd.SysProcAttr = ProcessAttributes()
 	out, err := cmd.StdoutPipe()
@@ -54,7 +59,7 @@ func (n *Node) Start() error {
 		return fmt.Errorf("node %s: %w", n.Name, err)
 	}
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("node %s: start %s: %w", n.Name, n.command[0], err)
+		return fmt.Errorf("node %s: start %s: %w", n.Name, n.binary, err)
 	}
 	r := &run{cmd: cmd, ready: make(chan struct{}), done: make(chan struct{})}
 	n.run = r

@@ -1,0 +1,18 @@
+// Package e2e tests conch from outside: real processes of the real program, on
+// loopback, with the faults that a machine has.
+//
+//	counter_test.go   twenty competing conch lock commands, the leader killed again and again
+//	stopped_test.go   a holder that is stopped past its time and writes late
+//	crash_test.go     all nodes killed at once under load
+//	powercut_test.go  all nodes lose their power at once (root, Linux)
+//	failover_test.go  how long nobody gets a lock after the leader's death
+//	dev_test.go       how long conch dev needs to be ready
+//
+// Figures are printed and bounded generously, since machines differ; what must
+// not be lost is checked without mercy. Tests run one after the other, because
+// most of them measure or load the machine.
+//
+// CONCH_BINARY names a program to test instead of one that is built here.
+// CONCH_E2E_LENGTH makes the counter test longer (a duration such as 10m).
+// CONCH_REQUIRE_POWER_CUT makes it a failure when power cannot be cut.
+package e2e
