@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/conch-lock/conch/api"
 	"github.com/conch-lock/conch/coordinator/machine"
@@ -11,6 +12,9 @@ import (
 
 // maxAttached is how many sessions a stream may have attached.
 const maxAttached = 262_144
+
+// maxAlive is how many sessions one Alive tells of.
+const maxAlive = 32_768
 
 // attach makes a stream the one that is told of a session. It says whether there
 // was room.
@@ -125,8 +129,10 @@ func (l *loop) events(list []machine.Event) {
 		}
 	}
 	for _, st := range alive {
-		l.pushed++
-		st.tell(&api.Response{Result: &api.Response_Alive{Alive: &api.Alive{Sessions: st.alive}}})
+		for part := range slices.Chunk(st.alive, maxAlive) {
+			l.pushed++
+			st.tell(&api.Response{Result: &api.Response_Alive{Alive: &api.Alive{Sessions: part}}})
+		}
 		st.alive = nil
 	}
 }

@@ -34,7 +34,7 @@ type client struct {
 // patience is how long a test waits for what must happen.
 const patience = 20 * time.Second
 
-func dialDRPC(t *testing.T, address string) *drpcconn.Conn {
+func dialDRPC(t testing.TB, address string) *drpcconn.Conn {
 	t.Helper()
 	raw, err := net.DialTimeout("tcp", address, patience)
 	if err != nil {

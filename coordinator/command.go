@@ -21,7 +21,7 @@ func (l *loop) command(now time.Duration, c *call, op machine.Op) {
 			return
 		}
 		if e := refusalOf(l.machine().Store(), &p); e != nil {
-			if e.Code == api.Code_SESSION_NOT_FOUND && c.stream != nil {
+			if e.Code == api.Code_SESSION_NOT_FOUND && c.stream != nil && l.machine().Sessions().Get(id) == nil {
 				l.detach(c.stream, id)
 			}
 			l.refuse(c, e)
@@ -107,7 +107,7 @@ func (l *loop) answer(c *call, op machine.Op, p *machine.Reply) {
 	case *machine.Compact:
 		r.Result = &api.Response_Compact{Compact: &api.CompactResponse{Revision: p.Revision}}
 	case *machine.Txn:
-		r.Result = &api.Response_Txn{Txn: txnOf(p.Txn)}
+		r.Result = &api.Response_Txn{Txn: l.txnOf(&o.Txn, p.Txn)}
 	case *machine.Hash:
 		l.gatherHash(c, p)
 		return

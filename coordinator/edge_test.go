@@ -195,3 +195,74 @@ func TestPortInUse(t *testing.T) {
 		t.Errorf("a data directory in use: %v", err)
 	}
 }
+
+// TestTxn: compares, both ways, nesting, records of locks, repetition.
+func TestTxn(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	a := connect(t, c.address(0))
+	session := a.open(time.Minute)
+	grant := a.granted(session, 1, "x")
+	txn := &api.TxnRequest{
+		Session: session, Sequence: 2,
+		Compares: []*api.Compare{{Target: api.Compare_HELD_LOCK, Key: []byte("x"), Number: grant.GetToken()}},
+		Success: []*api.Op{
+			{Op: &api.Op_Put{Put: &api.PutOp{Key: []byte("k"), Value: []byte("1"), Session: session, Prev: true}}},
+			{Op: &api.Op_Range{Range: &api.RangeRequest{Space: api.Space_LOCKS, Key: []byte("x")}}},
+			{Op: &api.Op_Txn{Txn: &api.TxnRequest{Failure: []*api.Op{{Op: &api.Op_Delete{Delete: &api.DeleteOp{Key: []byte("q")}}}}}}},
+		},
+	}
+	q := &api.Request{Op: &api.Request_Txn{Txn: txn}}
+	first := a.must(q).GetTxn()
+	if !first.GetSucceeded() || len(first.GetResults()) != 3 {
+		t.Fatalf("txn: %v", first)
+	}
+	var info api.LockInfo
+	if err := info.UnmarshalVT(first.GetResults()[1].GetRange().GetKvs()[0].GetValue()); err != nil || info.GetHolders()[0].GetSession() != session {
+		t.Errorf("the record of the lock: %v, %v", &info, err)
+	}
+	again := a.must(q).GetTxn()
+	if again.GetRevision() != first.GetRevision() {
+		t.Errorf("repeated: revision %d, at first %d", again.GetRevision(), first.GetRevision())
+	}
+	// A put for a session that is not there is refused, and the own one stays attached.
+	bad := a.call(&api.Request{Op: &api.Request_Txn{Txn: &api.TxnRequest{
+		Session: session, Sequence: 3, Success: []*api.Op{{Op: &api.Op_Put{Put: &api.PutOp{Key: []byte("k"), Session: 99}}}},
+	}}})
+	if bad.GetError().GetCode() != api.Code_SESSION_NOT_FOUND {
+		t.Errorf("put for nobody: %v", bad)
+	}
+	a.must(&api.Request{Op: &api.Request_EndSession{EndSession: &api.EndSessionRequest{Session: session}}})
+	a.event("the end", func(r *api.Response) bool { return r.GetSessionEnded().GetSession() == session })
+	if kvs := a.must(&api.Request{Op: &api.Request_Range{Range: &api.RangeRequest{Key: []byte("k")}}}).GetRange().GetKvs(); len(kvs) != 0 {
+		t.Errorf("the key outlived its session: %v", kvs)
+	}
+}
+
+// TestLargeAnswers: a range is cut, a transaction's answer is refused.
+func TestLargeAnswers(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	a := connect(t, c.address(0))
+	for i := range 5 {
+		a.put(fmt.Sprint("k", i), strings.Repeat("v", 900<<10))
+	}
+	q := &api.RangeRequest{Key: []byte("k"), RangeEnd: []byte("l")}
+	r := a.must(&api.Request{Op: &api.Request_Range{Range: q}}).GetRange()
+	if len(r.GetKvs()) != 2 || !r.GetMore() || r.GetCount() != 5 {
+		t.Errorf("range: %d records, more %v, count %d", len(r.GetKvs()), r.GetMore(), r.GetCount())
+	}
+	e := a.call(&api.Request{Op: &api.Request_Txn{Txn: &api.TxnRequest{Success: []*api.Op{{Op: &api.Op_Range{Range: q}}}}}}).GetError()
+	if e.GetCode() != api.Code_LIMIT_REACHED || e.GetDefinite() {
+		t.Errorf("txn: %v", e)
+	}
+	a.put("k", "v")
+}
+
+// TestRestored: when the state was replaced, clients have to ask again.
+func TestRestored(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	a := connect(t, c.address(0))
+	c.nodes[0].onLoop(t.Context(), c.nodes[0].loop.restored)
+	a.over()
+	a.event("the reason", func(r *api.Response) bool { return r.GetError().GetCode() == api.Code_UNAVAILABLE })
+	connect(t, c.address(0)).put("k", "v")
+}

@@ -166,36 +166,55 @@ func storeOps(list []*api.Op, depth int, ops *int) ([]store.Op, *api.Error) {
 }
 
 // txnOf is the result of a transaction as a client is told.
-func txnOf(t *store.TxnResult) *api.TxnResponse {
-	if t == nil {
+func (l *loop) txnOf(t *store.Txn, result *store.TxnResult) *api.TxnResponse {
+	if result == nil {
 		return &api.TxnResponse{}
 	}
-	r := &api.TxnResponse{Succeeded: t.Succeeded, Revision: t.Revision}
-	for _, x := range t.Results {
-		o := &api.OpResult{}
-		switch {
-		case x.Range != nil:
-			rr := &api.RangeResponse{More: x.Range.More, Count: x.Range.Count, Revision: x.Range.Revision}
-			for _, rec := range x.Range.Records {
-				rr.Kvs = append(rr.Kvs, keyValueOf(rec))
-			}
-			o.Result = &api.OpResult_Range{Range: rr}
-		case x.Put != nil:
-			p := &api.PutResult{}
-			if x.Put.Prev.Exists() {
-				p.Prev = keyValueOf(x.Put.Prev)
-			}
-			o.Result = &api.OpResult_Put{Put: p}
-		case x.Delete != nil:
-			d := &api.DeleteResult{Deleted: x.Delete.Deleted}
-			for _, rec := range x.Delete.Prevs {
-				d.Prevs = append(d.Prevs, keyValueOf(rec))
-			}
-			o.Result = &api.OpResult_Delete{Delete: d}
-		case x.Txn != nil:
-			o.Result = &api.OpResult_Txn{Txn: txnOf(x.Txn)}
+	ops := t.Failure
+	if result.Succeeded {
+		ops = t.Success
+	}
+	r := &api.TxnResponse{Succeeded: result.Succeeded, Revision: result.Revision}
+	for i := range result.Results {
+		var op store.Op
+		if i < len(ops) { // a repeated transaction may be another one than the first
+			op = ops[i]
 		}
-		r.Results = append(r.Results, o)
+		r.Results = append(r.Results, l.opOf(op, &result.Results[i]))
 	}
 	return r
+}
+
+func (l *loop) opOf(op store.Op, x *store.OpResult) *api.OpResult {
+	switch {
+	case x.Range != nil:
+		var space store.Space
+		if op.Range != nil {
+			space = op.Range.Space
+		}
+		r := &api.RangeResponse{More: x.Range.More, Count: x.Range.Count, Revision: x.Range.Revision}
+		for _, rec := range x.Range.Records {
+			r.Kvs = append(r.Kvs, l.keyValue(space, rec))
+		}
+		return &api.OpResult{Result: &api.OpResult_Range{Range: r}}
+	case x.Put != nil:
+		p := &api.PutResult{}
+		if x.Put.Prev.Exists() {
+			p.Prev = keyValueOf(x.Put.Prev)
+		}
+		return &api.OpResult{Result: &api.OpResult_Put{Put: p}}
+	case x.Delete != nil:
+		d := &api.DeleteResult{Deleted: x.Delete.Deleted}
+		for _, rec := range x.Delete.Prevs {
+			d.Prevs = append(d.Prevs, keyValueOf(rec))
+		}
+		return &api.OpResult{Result: &api.OpResult_Delete{Delete: d}}
+	case x.Txn != nil:
+		var nested store.Txn
+		if op.Txn != nil {
+			nested = *op.Txn
+		}
+		return &api.OpResult{Result: &api.OpResult_Txn{Txn: l.txnOf(&nested, x.Txn)}}
+	}
+	return &api.OpResult{}
 }

@@ -1,7 +1,6 @@
 package coordinator
 
 import (
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -171,7 +170,7 @@ func (l *loop) handle(now time.Duration, it *item) {
 }
 
 func (l *loop) panicked(p any, c *call) {
-	e := l.log.Error().Interface("panic", p).Bytes("stack", debug.Stack())
+	e := l.log.Error().Interface("panic", p).Str("stack", stack())
 	if c != nil {
 		e = e.Stringer("method", c.method)
 	}

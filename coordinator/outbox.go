@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"fmt"
 	"sync"
 
 	"github.com/conch-lock/conch/api"
@@ -71,10 +72,9 @@ func (o *outbox) add(r *api.Response) (cut bool) {
 // tooLarge takes the place of a response that no client would accept.
 func tooLarge(r *api.Response, size int) *api.Response {
 	return &api.Response{Id: r.Id, Error: &api.Error{
-		Code:    api.Code_LIMIT_REACHED,
-		Message: "the request was carried out, but its answer is too large: ask for less at a time",
-		// A read did nothing; a transaction did what it was asked to.
-		Definite: false,
+		Code: api.Code_LIMIT_REACHED, // not definite: a transaction has taken effect
+		Message: fmt.Sprintf("the request was carried out, but its answer has %d bytes and at most %d are allowed: ask for less at a time",
+			size, maxResponse),
 	}}
 }
 

@@ -40,6 +40,9 @@ func (s service) do(ctx context.Context, req *api.Request) (*api.Response, *call
 		if e := r.GetError(); e != nil {
 			return nil, nil, &rpcError{e}
 		}
+		if size := r.SizeVT(); size > maxResponse {
+			return nil, nil, &rpcError{tooLarge(r, size).GetError()}
+		}
 		return r, c, nil
 	case <-ctx.Done():
 		c.finish(api.Code_UNKNOWN_OUTCOME)
