@@ -30,17 +30,12 @@ func (d *demo) verify(ctx context.Context) error {
 	ok("ledger", "%s", strings.TrimSpace(string(said)))
 
 	// 2. The tokens under which the files were booked only rise.
-	tokens, err := d.tokens()
+	tokens, err := tokensOf(filepath.Join(d.batch(), "ledger.csv"))
 	if err != nil {
 		return err
 	}
-	if len(tokens) != d.files {
-		return fmt.Errorf("the ledger has %d files, want %d", len(tokens), d.files)
-	}
-	for i := 1; i < len(tokens); i++ {
-		if tokens[i] <= tokens[i-1] {
-			return fmt.Errorf("token %d was written after token %d", tokens[i], tokens[i-1])
-		}
+	if err := rising(tokens, d.files); err != nil {
+		return err
 	}
 	ok("tokens", "%d tokens, each larger than the one before, from %d to %d", len(tokens), tokens[0], tokens[len(tokens)-1])
 
@@ -54,18 +49,8 @@ func (d *demo) verify(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the history of the lock: %w", err)
 	}
-	ended := make(map[sdk.Token]sdk.EndReason)
-	last := sdk.Token(0)
-	for _, t := range history.Tenures {
-		if t.Token <= last {
-			return fmt.Errorf("the history of the lock has token %d after token %d", t.Token, last)
-		}
-		last, ended[t.Token] = t.Token, t.Ended
-	}
-	for _, token := range tokens {
-		if _, ok := ended[token]; !ok {
-			return fmt.Errorf("the ledger has token %d, and the history of the lock does not", token)
-		}
+	if err := recorded(history.Tenures, tokens); err != nil {
+		return err
 	}
 	ok("history", "the cell recorded %d grants of the lock, one after the other, those %d among them", len(history.Tenures), len(tokens))
 
@@ -82,9 +67,41 @@ func (d *demo) verify(ctx context.Context) error {
 	return nil
 }
 
-// tokens reads from the ledger under which token each file was booked, in order.
-func (d *demo) tokens() ([]sdk.Token, error) {
-	f, err := os.Open(filepath.Join(d.batch(), "ledger.csv"))
+// rising says what is wrong with the tokens of so many files.
+func rising(tokens []sdk.Token, files int) error {
+	if len(tokens) != files {
+		return fmt.Errorf("the ledger has %d files, want %d", len(tokens), files)
+	}
+	for i := 1; i < len(tokens); i++ {
+		if tokens[i] <= tokens[i-1] {
+			return fmt.Errorf("token %d was written after token %d", tokens[i], tokens[i-1])
+		}
+	}
+	return nil
+}
+
+// recorded says what is wrong with the history of the lock, or what is missing
+// in it of the tokens of the ledger.
+func recorded(tenures []sdk.Tenure, tokens []sdk.Token) error {
+	granted, last := make(map[sdk.Token]bool), sdk.Token(0)
+	for _, t := range tenures {
+		if t.Token <= last {
+			return fmt.Errorf("the history of the lock has token %d after token %d", t.Token, last)
+		}
+		last = t.Token
+		granted[t.Token] = true
+	}
+	for _, token := range tokens {
+		if !granted[token] {
+			return fmt.Errorf("the ledger has token %d, and the history of the lock does not", token)
+		}
+	}
+	return nil
+}
+
+// tokensOf reads from a ledger under which token each file was booked, in order.
+func tokensOf(ledger string) ([]sdk.Token, error) {
+	f, err := os.Open(ledger)
 	if err != nil {
 		return nil, err
 	}

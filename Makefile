@@ -1,0 +1,125 @@
+# make demo   sets up and runs the main job: a batch under a lock, the leader killed in the middle
+# make test   sets up and runs all tests
+# make help   lists the rest
+#
+# Needed: Go. With a C compiler the tests run under the race detector. Tests that
+# need more (root to cut power, PostgreSQL) say what is missing and are skipped;
+# .ci/run installs it and does not let them be skipped.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := build
+
+BIN := bin
+# Packages of the main module whose tests run under the race detector; the
+# simulation and the end-to-end tests have steps of their own.
+UNIT = $$(go list ./... | grep -v -e /chaos -e /cmd/conch/e2e)
+RACE := $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >/dev/null 2>&1 && echo -race)
+STATICCHECK = go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
+
+.PHONY: help build test check unit simulation end-to-end examples-test demo example-batchjob example-fencedwriter sim chaos bench fuzz generate clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/conch and the examples
+	go build -o $(BIN)/conch ./cmd/conch
+	cd examples && go build -o ../$(BIN)/ ./batchjob ./fencedwriter ./demo
+
+# ---- tests --------------------------------------------------------------------
+
+STEPS := check unit simulation end-to-end examples-test demo
+
+test: ## everything: checks, unit tests, simulation, end to end, examples, demo
+	@begin=$$SECONDS; report=; \
+	for step in $(STEPS); do \
+		start=$$SECONDS; echo; echo "=== $$step"; \
+		if ! $(MAKE) --no-print-directory $$step; then \
+			echo; printf "$$report"; echo "make test: FAILED in $$step ($$((SECONDS-start)) s); make $$step runs it alone"; exit 1; \
+		fi; \
+		report="$$report  ok  $$(printf %-14s $$step) $$((SECONDS-start)) s\n"; \
+	done; \
+	echo; printf "$$report"; echo "make test: OK, everything passed in $$((SECONDS-begin)) s"
+
+check: ## gofmt, go vet and staticcheck
+	@bad=$$(git ls-files -co --exclude-standard '*.go' | grep -v '\.pb\.go$$' | xargs gofmt -l); \
+		if [ -n "$$bad" ]; then echo "gofmt would change:"; echo "$$bad"; exit 1; fi
+	go vet ./...
+	cd examples && go vet ./...
+	$(STATICCHECK) ./...
+	cd examples && $(STATICCHECK) ./...
+
+unit: ## unit tests, golden scripts, fuzz corpora, import direction and purity
+	@test -n "$(RACE)" || echo "there is no C compiler: the tests run without the race detector"
+	go test $(RACE) -timeout 10m $(UNIT)
+
+simulation: ## the short part of the simulation
+	go test -timeout 10m ./chaos/...
+
+end-to-end: ## real processes: killed, stopped, cut from power
+	go test -count=1 -v -timeout 10m ./cmd/conch/e2e
+
+examples-test: ## the tests of the examples, with SQLite and PostgreSQL
+	cd examples && go test -count=1 -timeout 10m ./...
+
+# ---- examples -----------------------------------------------------------------
+
+demo: build ## the main job, with the leader killed in the middle
+	$(BIN)/demo
+
+example-batchjob: build ## three runners compete for an inbox of files on a cluster of their own
+	examples/batchjob/run $(BIN)
+
+example-fencedwriter: build ## a paused writer wakes up late: with the fence, and without
+	$(BIN)/fencedwriter race --conch $(BIN)/conch
+	$(BIN)/fencedwriter race --conch $(BIN)/conch --fence off
+
+# ---- longer runs --------------------------------------------------------------
+
+# make sim SEED=42 replays one seed and prints what happens; without SEED, SEEDS many.
+SEED :=
+FROM := 1
+SEEDS := 2000
+
+sim: ## simulate: SEED=42 replays one seed, otherwise SEEDS=2000 of them FROM=1 on
+ifneq ($(SEED),)
+	go run ./chaos/simulate -seed $(SEED)
+else
+	go run ./chaos/simulate -from $(FROM) -seeds $(SEEDS)
+endif
+
+LENGTH := 10m
+
+chaos: ## 16,000 seeds, then LENGTH=10m of killed leaders on a build with the race detector
+	go run ./chaos/simulate -seeds 16000
+	go build $(RACE) -o $(BIN)/conch-race ./cmd/conch
+	CONCH_BINARY=$(CURDIR)/$(BIN)/conch-race CONCH_E2E_LENGTH=$(LENGTH) go test -count=1 -v -timeout 0 ./cmd/conch/e2e
+
+bench: ## the benchmarks of the packages
+	go test -run '^$$' -bench . -benchmem $(UNIT)
+
+FUZZTIME := 30s
+
+fuzz: ## every fuzz target for FUZZTIME=30s
+	@for package in $(UNIT); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "=== $$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		done; \
+	done
+
+# ---- code that is written by tools -------------------------------------------
+
+PLUGINS := $(CURDIR)/.cache/bin
+
+generate: ## api/*.pb.go from api/conch.proto; needs protoc (apt-get install protobuf-compiler)
+	@command -v protoc >/dev/null || { echo "protoc is missing: apt-get install protobuf-compiler"; exit 1; }
+	go build -modfile=tools/go.mod -o $(PLUGINS)/ google.golang.org/protobuf/cmd/protoc-gen-go \
+		github.com/planetscale/vtprotobuf/cmd/protoc-gen-go-vtproto storj.io/drpc/cmd/protoc-gen-go-drpc
+	PATH="$(PLUGINS):$$PATH" protoc -I api \
+		--go_out=api --go_opt=paths=source_relative \
+		--go-vtproto_out=api --go-vtproto_opt=paths=source_relative,features=marshal+unmarshal+size \
+		--go-drpc_out=api --go-drpc_opt=paths=source_relative,protolib=github.com/planetscale/vtprotobuf/codec/drpc \
+		conch.proto
+
+clean: ## remove what was built
+	rm -rf $(BIN) .cache
