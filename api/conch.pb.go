@@ -467,7 +467,7 @@ func (x Compare_Target) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Compare_Target.Descriptor instead.
 func (Compare_Target) EnumDescriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{54, 0}
+	return file_conch_proto_rawDescGZIP(), []int{72, 0}
 }
 
 type Compare_Result int32
@@ -519,7 +519,7 @@ func (x Compare_Result) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Compare_Result.Descriptor instead.
 func (Compare_Result) EnumDescriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{54, 1}
+	return file_conch_proto_rawDescGZIP(), []int{72, 1}
 }
 
 // Error is a refusal or a failure, with what is known of the reason.
@@ -770,6 +770,13 @@ type Request struct {
 	//	*Request_Status
 	//	*Request_Hash
 	//	*Request_TransferLeader
+	//	*Request_Campaign
+	//	*Request_Proclaim
+	//	*Request_Resign
+	//	*Request_Transfer
+	//	*Request_ListElections
+	//	*Request_ShowElection
+	//	*Request_ElectionHistory
 	Op            isRequest_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1035,6 +1042,69 @@ func (x *Request) GetTransferLeader() *TransferLeaderRequest {
 	return nil
 }
 
+func (x *Request) GetCampaign() *CampaignRequest {
+	if x != nil {
+		if x, ok := x.Op.(*Request_Campaign); ok {
+			return x.Campaign
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetProclaim() *ProclaimRequest {
+	if x != nil {
+		if x, ok := x.Op.(*Request_Proclaim); ok {
+			return x.Proclaim
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetResign() *ResignRequest {
+	if x != nil {
+		if x, ok := x.Op.(*Request_Resign); ok {
+			return x.Resign
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetTransfer() *TransferRequest {
+	if x != nil {
+		if x, ok := x.Op.(*Request_Transfer); ok {
+			return x.Transfer
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetListElections() *ListElectionsRequest {
+	if x != nil {
+		if x, ok := x.Op.(*Request_ListElections); ok {
+			return x.ListElections
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetShowElection() *ShowElectionRequest {
+	if x != nil {
+		if x, ok := x.Op.(*Request_ShowElection); ok {
+			return x.ShowElection
+		}
+	}
+	return nil
+}
+
+func (x *Request) GetElectionHistory() *ElectionHistoryRequest {
+	if x != nil {
+		if x, ok := x.Op.(*Request_ElectionHistory); ok {
+			return x.ElectionHistory
+		}
+	}
+	return nil
+}
+
 type isRequest_Op interface {
 	isRequest_Op()
 }
@@ -1135,6 +1205,34 @@ type Request_TransferLeader struct {
 	TransferLeader *TransferLeaderRequest `protobuf:"bytes,25,opt,name=transfer_leader,json=transferLeader,proto3,oneof"`
 }
 
+type Request_Campaign struct {
+	Campaign *CampaignRequest `protobuf:"bytes,26,opt,name=campaign,proto3,oneof"`
+}
+
+type Request_Proclaim struct {
+	Proclaim *ProclaimRequest `protobuf:"bytes,27,opt,name=proclaim,proto3,oneof"`
+}
+
+type Request_Resign struct {
+	Resign *ResignRequest `protobuf:"bytes,28,opt,name=resign,proto3,oneof"`
+}
+
+type Request_Transfer struct {
+	Transfer *TransferRequest `protobuf:"bytes,29,opt,name=transfer,proto3,oneof"`
+}
+
+type Request_ListElections struct {
+	ListElections *ListElectionsRequest `protobuf:"bytes,30,opt,name=list_elections,json=listElections,proto3,oneof"`
+}
+
+type Request_ShowElection struct {
+	ShowElection *ShowElectionRequest `protobuf:"bytes,31,opt,name=show_election,json=showElection,proto3,oneof"`
+}
+
+type Request_ElectionHistory struct {
+	ElectionHistory *ElectionHistoryRequest `protobuf:"bytes,32,opt,name=election_history,json=electionHistory,proto3,oneof"`
+}
+
 func (*Request_Hello) isRequest_Op() {}
 
 func (*Request_OpenSession) isRequest_Op() {}
@@ -1183,6 +1281,20 @@ func (*Request_Hash) isRequest_Op() {}
 
 func (*Request_TransferLeader) isRequest_Op() {}
 
+func (*Request_Campaign) isRequest_Op() {}
+
+func (*Request_Proclaim) isRequest_Op() {}
+
+func (*Request_Resign) isRequest_Op() {}
+
+func (*Request_Transfer) isRequest_Op() {}
+
+func (*Request_ListElections) isRequest_Op() {}
+
+func (*Request_ShowElection) isRequest_Op() {}
+
+func (*Request_ElectionHistory) isRequest_Op() {}
+
 // Response answers the request of the same id, or, with id 0, tells of
 // something that happened to a session of this stream. Watch responses carry
 // the id of the watch request, many times.
@@ -1218,6 +1330,13 @@ type Response struct {
 	//	*Response_Claim
 	//	*Response_SessionEnded
 	//	*Response_Leader
+	//	*Response_Campaign
+	//	*Response_Proclaim
+	//	*Response_Resign
+	//	*Response_Transfer
+	//	*Response_ListElections
+	//	*Response_ShowElection
+	//	*Response_ElectionHistory
 	Result        isResponse_Result `protobuf_oneof:"result"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1508,6 +1627,69 @@ func (x *Response) GetLeader() *LeaderHint {
 	return nil
 }
 
+func (x *Response) GetCampaign() *CampaignResponse {
+	if x != nil {
+		if x, ok := x.Result.(*Response_Campaign); ok {
+			return x.Campaign
+		}
+	}
+	return nil
+}
+
+func (x *Response) GetProclaim() *ProclaimResponse {
+	if x != nil {
+		if x, ok := x.Result.(*Response_Proclaim); ok {
+			return x.Proclaim
+		}
+	}
+	return nil
+}
+
+func (x *Response) GetResign() *ResignResponse {
+	if x != nil {
+		if x, ok := x.Result.(*Response_Resign); ok {
+			return x.Resign
+		}
+	}
+	return nil
+}
+
+func (x *Response) GetTransfer() *TransferResponse {
+	if x != nil {
+		if x, ok := x.Result.(*Response_Transfer); ok {
+			return x.Transfer
+		}
+	}
+	return nil
+}
+
+func (x *Response) GetListElections() *ListElectionsResponse {
+	if x != nil {
+		if x, ok := x.Result.(*Response_ListElections); ok {
+			return x.ListElections
+		}
+	}
+	return nil
+}
+
+func (x *Response) GetShowElection() *ShowElectionResponse {
+	if x != nil {
+		if x, ok := x.Result.(*Response_ShowElection); ok {
+			return x.ShowElection
+		}
+	}
+	return nil
+}
+
+func (x *Response) GetElectionHistory() *ElectionHistoryResponse {
+	if x != nil {
+		if x, ok := x.Result.(*Response_ElectionHistory); ok {
+			return x.ElectionHistory
+		}
+	}
+	return nil
+}
+
 type isResponse_Result interface {
 	isResponse_Result()
 }
@@ -1616,6 +1798,34 @@ type Response_Leader struct {
 	Leader *LeaderHint `protobuf:"bytes,28,opt,name=leader,proto3,oneof"` // pushed, id 0, when it changes
 }
 
+type Response_Campaign struct {
+	Campaign *CampaignResponse `protobuf:"bytes,29,opt,name=campaign,proto3,oneof"`
+}
+
+type Response_Proclaim struct {
+	Proclaim *ProclaimResponse `protobuf:"bytes,30,opt,name=proclaim,proto3,oneof"`
+}
+
+type Response_Resign struct {
+	Resign *ResignResponse `protobuf:"bytes,31,opt,name=resign,proto3,oneof"`
+}
+
+type Response_Transfer struct {
+	Transfer *TransferResponse `protobuf:"bytes,32,opt,name=transfer,proto3,oneof"`
+}
+
+type Response_ListElections struct {
+	ListElections *ListElectionsResponse `protobuf:"bytes,33,opt,name=list_elections,json=listElections,proto3,oneof"`
+}
+
+type Response_ShowElection struct {
+	ShowElection *ShowElectionResponse `protobuf:"bytes,34,opt,name=show_election,json=showElection,proto3,oneof"`
+}
+
+type Response_ElectionHistory struct {
+	ElectionHistory *ElectionHistoryResponse `protobuf:"bytes,35,opt,name=election_history,json=electionHistory,proto3,oneof"`
+}
+
 func (*Response_Hello) isResponse_Result() {}
 
 func (*Response_OpenSession) isResponse_Result() {}
@@ -1667,6 +1877,20 @@ func (*Response_Claim) isResponse_Result() {}
 func (*Response_SessionEnded) isResponse_Result() {}
 
 func (*Response_Leader) isResponse_Result() {}
+
+func (*Response_Campaign) isResponse_Result() {}
+
+func (*Response_Proclaim) isResponse_Result() {}
+
+func (*Response_Resign) isResponse_Result() {}
+
+func (*Response_Transfer) isResponse_Result() {}
+
+func (*Response_ListElections) isResponse_Result() {}
+
+func (*Response_ShowElection) isResponse_Result() {}
+
+func (*Response_ElectionHistory) isResponse_Result() {}
 
 // Hello opens the stream.
 type Hello struct {
@@ -2438,6 +2662,7 @@ type AttachSessionResponse struct {
 	TtlMs         uint64                 `protobuf:"varint,2,opt,name=ttl_ms,json=ttlMs,proto3" json:"ttl_ms,omitempty"`
 	Claims        []*AcquireResponse     `protobuf:"bytes,3,rep,name=claims,proto3" json:"claims,omitempty"` // granted and queued ones
 	Revision      uint64                 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
+	Candidacies   []*CampaignResponse    `protobuf:"bytes,5,rep,name=candidacies,proto3" json:"candidacies,omitempty"` // leading and waiting ones
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2498,6 +2723,13 @@ func (x *AttachSessionResponse) GetRevision() uint64 {
 		return x.Revision
 	}
 	return 0
+}
+
+func (x *AttachSessionResponse) GetCandidacies() []*CampaignResponse {
+	if x != nil {
+		return x.Candidacies
+	}
+	return nil
 }
 
 type SessionEnded struct {
@@ -3264,8 +3496,8 @@ func (x *AcquireResponse) GetPredecessor() *Predecessor {
 	return nil
 }
 
-// ClaimEvent tells the outcome of a claim that was queued, or the end of a
-// grant that its session did not ask for.
+// ClaimEvent tells the outcome of a claim or candidacy that was queued, or the
+// end of a grant that its session did not ask for.
 type ClaimEvent struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Session       uint64                 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
@@ -3273,6 +3505,7 @@ type ClaimEvent struct {
 	Granted       *AcquireResponse       `protobuf:"bytes,3,opt,name=granted,proto3" json:"granted,omitempty"` // set: it is granted
 	Error         *Error                 `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`     // set: it ended: WAIT_TIMED_OUT, CLAIM_CANCELLED, CLAIM_BROKEN, LIMIT_REACHED …
 	Revision      uint64                 `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
+	Leads         *CampaignResponse      `protobuf:"bytes,6,opt,name=leads,proto3" json:"leads,omitempty"` // set: the candidate leads
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3340,6 +3573,13 @@ func (x *ClaimEvent) GetRevision() uint64 {
 		return x.Revision
 	}
 	return 0
+}
+
+func (x *ClaimEvent) GetLeads() *CampaignResponse {
+	if x != nil {
+		return x.Leads
+	}
+	return nil
 }
 
 type ReleaseRequest struct {
@@ -4608,6 +4848,1476 @@ func (x *CheckTokenResponse) GetRevision() uint64 {
 	return 0
 }
 
+// Campaign makes a session a candidate. (session, sequence) names the candidacy
+// for ever: a repetition takes effect once, and CancelClaim ends it whatever its
+// state.
+type CampaignRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cell          string                 `protobuf:"bytes,1,opt,name=cell,proto3" json:"cell,omitempty"`
+	Session       uint64                 `protobuf:"varint,2,opt,name=session,proto3" json:"session,omitempty"`
+	Sequence      uint64                 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Acked         uint64                 `protobuf:"varint,4,opt,name=acked,proto3" json:"acked,omitempty"`
+	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	Value         []byte                 `protobuf:"bytes,6,opt,name=value,proto3" json:"value,omitempty"`                        // at most 64 KiB
+	Priority      int32                  `protobuf:"zigzag32,7,opt,name=priority,proto3" json:"priority,omitempty"`               // -1000 to 1000
+	Preempt       bool                   `protobuf:"varint,8,opt,name=preempt,proto3" json:"preempt,omitempty"`                   // end the tenure of a leader of lower priority
+	TenureMs      uint64                 `protobuf:"varint,9,opt,name=tenure_ms,json=tenureMs,proto3" json:"tenure_ms,omitempty"` // for how long this candidate is not to be pre-empted itself; at most 30 days
+	AgingMs       uint64                 `protobuf:"varint,10,opt,name=aging_ms,json=agingMs,proto3" json:"aging_ms,omitempty"`   // in which who waits gains one priority; 0: a minute or what is in use
+	Try           bool                   `protobuf:"varint,11,opt,name=try,proto3" json:"try,omitempty"`                          // do not wait: lead now or be refused with HELD
+	WaitMs        uint64                 `protobuf:"varint,12,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`      // decided by the cell; 0: for ever
+	Labels        map[string]string      `protobuf:"bytes,13,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CampaignRequest) Reset() {
+	*x = CampaignRequest{}
+	mi := &file_conch_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CampaignRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CampaignRequest) ProtoMessage() {}
+
+func (x *CampaignRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_conch_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CampaignRequest.ProtoReflect.Descriptor instead.
+func (*CampaignRequest) Descriptor() ([]byte, []int) {
+	return file_conch_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *CampaignRequest) GetCell() string {
+	if x != nil {
+		return x.Cell
+	}
+	return ""
+}
+
+func (x *CampaignRequest) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *CampaignRequest) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *CampaignRequest) GetAcked() uint64 {
+	if x != nil {
+		return x.Acked
+	}
+	return 0
+}
+
+func (x *CampaignRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CampaignRequest) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *CampaignRequest) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *CampaignRequest) GetPreempt() bool {
+	if x != nil {
+		return x.Preempt
+	}
+	return false
+}
+
+func (x *CampaignRequest) GetTenureMs() uint64 {
+	if x != nil {
+		return x.TenureMs
+	}
+	return 0
+}
+
+func (x *CampaignRequest) GetAgingMs() uint64 {
+	if x != nil {
+		return x.AgingMs
+	}
+	return 0
+}
+
+func (x *CampaignRequest) GetTry() bool {
+	if x != nil {
+		return x.Try
+	}
+	return false
+}
+
+func (x *CampaignRequest) GetWaitMs() uint64 {
+	if x != nil {
+		return x.WaitMs
+	}
+	return 0
+}
+
+func (x *CampaignRequest) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+type CampaignResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       uint64                 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
+	Sequence      uint64                 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	State         ClaimState             `protobuf:"varint,3,opt,name=state,proto3,enum=conch.v1.ClaimState" json:"state,omitempty"` // GRANTED: it leads
+	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	Token         uint64                 `protobuf:"varint,5,opt,name=token,proto3" json:"token,omitempty"`       // leads
+	Term          uint64                 `protobuf:"varint,6,opt,name=term,proto3" json:"term,omitempty"`         // leads: number of leaders that the election has had
+	Revision      uint64                 `protobuf:"varint,7,opt,name=revision,proto3" json:"revision,omitempty"` // since which it leads; queued: the cell's
+	SinceUnixMs   int64                  `protobuf:"varint,8,opt,name=since_unix_ms,json=sinceUnixMs,proto3" json:"since_unix_ms,omitempty"`
+	Position      uint32                 `protobuf:"varint,9,opt,name=position,proto3" json:"position,omitempty"` // queued: 1 is next
+	Predecessor   *Predecessor           `protobuf:"bytes,10,opt,name=predecessor,proto3" json:"predecessor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CampaignResponse) Reset() {
+	*x = CampaignResponse{}
+	mi := &file_conch_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CampaignResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CampaignResponse) ProtoMessage() {}
+
+func (x *CampaignResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_conch_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CampaignResponse.ProtoReflect.Descriptor instead.
+func (*CampaignResponse) Descriptor() ([]byte, []int) {
+	return file_conch_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *CampaignResponse) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *CampaignResponse) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *CampaignResponse) GetState() ClaimState {
+	if x != nil {
+		return x.State
+	}
+	return ClaimState_CLAIM_UNKNOWN
+}
+
+func (x *CampaignResponse) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CampaignResponse) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+func (x *CampaignResponse) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *CampaignResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *CampaignResponse) GetSinceUnixMs() int64 {
+	if x != nil {
+		return x.SinceUnixMs
+	}
+	return 0
+}
+
+func (x *CampaignResponse) GetPosition() uint32 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *CampaignResponse) GetPredecessor() *Predecessor {
+	if x != nil {
+		return x.Predecessor
+	}
+	return nil
+}
+
+// Proclaim, Resign and Transfer act for the leader (name, token). With a
+// session and sequence they are exactly-once and refused when that session does
+// not lead; without both they are an operator's.
+type ProclaimRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cell          string                 `protobuf:"bytes,1,opt,name=cell,proto3" json:"cell,omitempty"`
+	Session       uint64                 `protobuf:"varint,2,opt,name=session,proto3" json:"session,omitempty"`
+	Sequence      uint64                 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Acked         uint64                 `protobuf:"varint,4,opt,name=acked,proto3" json:"acked,omitempty"`
+	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	Token         uint64                 `protobuf:"varint,6,opt,name=token,proto3" json:"token,omitempty"`
+	Value         []byte                 `protobuf:"bytes,7,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProclaimRequest) Reset() {
+	*x = ProclaimRequest{}
+	mi := &file_conch_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProclaimRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProclaimRequest) ProtoMessage() {}
+
+func (x *ProclaimRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_conch_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProclaimRequest.ProtoReflect.Descriptor instead.
+func (*ProclaimRequest) Descriptor() ([]byte, []int) {
+	return file_conch_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *ProclaimRequest) GetCell() string {
+	if x != nil {
+		return x.Cell
+	}
+	return ""
+}
+
+func (x *ProclaimRequest) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *ProclaimRequest) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *ProclaimRequest) GetAcked() uint64 {
+	if x != nil {
+		return x.Acked
+	}
+	return 0
+}
+
+func (x *ProclaimRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ProclaimRequest) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+func (x *ProclaimRequest) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+type ProclaimResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProclaimResponse) Reset() {
+	*x = ProclaimResponse{}
+	mi := &file_conch_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProclaimResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProclaimResponse) ProtoMessage() {}
+
+func (x *ProclaimResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_conch_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProclaimResponse.ProtoReflect.Descriptor instead.
+func (*ProclaimResponse) Descriptor() ([]byte, []int) {
+	return file_conch_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *ProclaimResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+type ResignRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cell          string                 `protobuf:"bytes,1,opt,name=cell,proto3" json:"cell,omitempty"`
+	Session       uint64                 `protobuf:"varint,2,opt,name=session,proto3" json:"session,omitempty"`
+	Sequence      uint64                 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Acked         uint64                 `protobuf:"varint,4,opt,name=acked,proto3" json:"acked,omitempty"`
+	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	Token         uint64                 `protobuf:"varint,6,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResignRequest) Reset() {
+	*x = ResignRequest{}
+	mi := &file_conch_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResignRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResignRequest) ProtoMessage() {}
+
+func (x *ResignRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_conch_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResignRequest.ProtoReflect.Descriptor instead.
+func (*ResignRequest) Descriptor() ([]byte, []int) {
+	return file_conch_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *ResignRequest) GetCell() string {
+	if x != nil {
+		return x.Cell
+	}
+	return ""
+}
+
+func (x *ResignRequest) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *ResignRequest) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *ResignRequest) GetAcked() uint64 {
+	if x != nil {
+		return x.Acked
+	}
+	return 0
+}
+
+func (x *ResignRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ResignRequest) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+type ResignResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResignResponse) Reset() {
+	*x = ResignResponse{}
+	mi := &file_conch_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResignResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResignResponse) ProtoMessage() {}
+
+func (x *ResignResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_conch_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResignResponse.ProtoReflect.Descriptor instead.
+func (*ResignResponse) Descriptor() ([]byte, []int) {
+	return file_conch_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *ResignResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+type TransferRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cell          string                 `protobuf:"bytes,1,opt,name=cell,proto3" json:"cell,omitempty"`
+	Session       uint64                 `protobuf:"varint,2,opt,name=session,proto3" json:"session,omitempty"`
+	Sequence      uint64                 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Acked         uint64                 `protobuf:"varint,4,opt,name=acked,proto3" json:"acked,omitempty"`
+	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	Token         uint64                 `protobuf:"varint,6,opt,name=token,proto3" json:"token,omitempty"`
+	To            uint64                 `protobuf:"varint,7,opt,name=to,proto3" json:"to,omitempty"` // session of a candidate that waits
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferRequest) Reset() {
+	*x = TransferRequest{}
+	mi := &file_conch_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferRequest) ProtoMessage() {}
+
+func (x *TransferRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_conch_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferRequest.ProtoReflect.Descriptor instead.
+func (*TransferRequest) Descriptor() ([]byte, []int) {
+	return file_conch_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *TransferRequest) GetCell() string {
+	if x != nil {
+		return x.Cell
+	}
+	return ""
+}
+
+func (x *TransferRequest) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *TransferRequest) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *TransferRequest) GetAcked() uint64 {
+	if x != nil {
+		return x.Acked
+	}
+	return 0
+}
+
+func (x *TransferRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *TransferRequest) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+func (x *TransferRequest) GetTo() uint64 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+type TransferResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"` // one revision ends the old leader and begins the new one
+	Token         uint64                 `protobuf:"varint,2,opt,name=token,proto3" json:"token,omitempty"`       // of the new leader
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferResponse) Reset() {
+	*x = TransferResponse{}
+	mi := &file_conch_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferResponse) ProtoMessage() {}
+
+func (x *TransferResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_conch_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferResponse.ProtoReflect.Descriptor instead.
+func (*TransferResponse) Descriptor() ([]byte, []int) {
+	return file_conch_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *TransferResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *TransferResponse) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+type Candidate struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       uint64                 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
+	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	Position      uint32                 `protobuf:"varint,3,opt,name=position,proto3" json:"position,omitempty"`     // 1 is next
+	Priority      int32                  `protobuf:"zigzag32,4,opt,name=priority,proto3" json:"priority,omitempty"`   // as stated
+	Effective     int32                  `protobuf:"zigzag32,5,opt,name=effective,proto3" json:"effective,omitempty"` // with what it gained by waiting
+	Preempt       bool                   `protobuf:"varint,6,opt,name=preempt,proto3" json:"preempt,omitempty"`
+	SinceUnixMs   int64                  `protobuf:"varint,7,opt,name=since_unix_ms,json=sinceUnixMs,proto3" json:"since_unix_ms,omitempty"`
+	DeadlineMs    uint64                 `protobuf:"varint,8,opt,name=deadline_ms,json=deadlineMs,proto3" json:"deadline_ms,omitempty"` // how long it still waits; 0: for ever
+	Labels        map[string]string      `protobuf:"bytes,9,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Sequence      uint64                 `protobuf:"varint,10,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Candidate) Reset() {
+	*x = Candidate{}
+	mi := &file_conch_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Candidate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Candidate) ProtoMessage() {}
+
+func (x *Candidate) ProtoReflect() protoreflect.Message {
+	mi := &file_conch_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Candidate.ProtoReflect.Descriptor instead.
+func (*Candidate) Descriptor() ([]byte, []int) {
+	return file_conch_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *Candidate) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *Candidate) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *Candidate) GetPosition() uint32 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *Candidate) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *Candidate) GetEffective() int32 {
+	if x != nil {
+		return x.Effective
+	}
+	return 0
+}
+
+func (x *Candidate) GetPreempt() bool {
+	if x != nil {
+		return x.Preempt
+	}
+	return false
+}
+
+func (x *Candidate) GetSinceUnixMs() int64 {
+	if x != nil {
+		return x.SinceUnixMs
+	}
+	return 0
+}
+
+func (x *Candidate) GetDeadlineMs() uint64 {
+	if x != nil {
+		return x.DeadlineMs
+	}
+	return 0
+}
+
+func (x *Candidate) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *Candidate) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+type Leader struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       uint64                 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
+	Token         uint64                 `protobuf:"varint,2,opt,name=token,proto3" json:"token,omitempty"`
+	Value         []byte                 `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	SinceUnixMs   int64                  `protobuf:"varint,4,opt,name=since_unix_ms,json=sinceUnixMs,proto3" json:"since_unix_ms,omitempty"`
+	SinceRevision uint64                 `protobuf:"varint,5,opt,name=since_revision,json=sinceRevision,proto3" json:"since_revision,omitempty"`
+	Labels        map[string]string      `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Priority      int32                  `protobuf:"zigzag32,7,opt,name=priority,proto3" json:"priority,omitempty"`
+	Sequence      uint64                 `protobuf:"varint,8,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Leader) Reset() {
+	*x = Leader{}
+	mi := &file_conch_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Leader) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Leader) ProtoMessage() {}
+
+func (x *Leader) ProtoReflect() protoreflect.Message {
+	mi := &file_conch_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Leader.ProtoReflect.Descriptor instead.
+func (*Leader) Descriptor() ([]byte, []int) {
+	return file_conch_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *Leader) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *Leader) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+func (x *Leader) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *Leader) GetSinceUnixMs() int64 {
+	if x != nil {
+		return x.SinceUnixMs
+	}
+	return 0
+}
+
+func (x *Leader) GetSinceRevision() uint64 {
+	if x != nil {
+		return x.SinceRevision
+	}
+	return 0
+}
+
+func (x *Leader) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *Leader) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *Leader) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+type ElectionInfo struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Name           string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Term           uint64                 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"`            // number of leaders that the election has had
+	Token          uint64                 `protobuf:"varint,3,opt,name=token,proto3" json:"token,omitempty"`          // of the newest leader
+	Leader         *Leader                `protobuf:"bytes,4,opt,name=leader,proto3" json:"leader,omitempty"`         // absent: nobody leads
+	Candidates     []*Candidate           `protobuf:"bytes,5,rep,name=candidates,proto3" json:"candidates,omitempty"` // cut at 1000; candidate_count is not
+	CandidateCount uint32                 `protobuf:"varint,6,opt,name=candidate_count,json=candidateCount,proto3" json:"candidate_count,omitempty"`
+	Revision       uint64                 `protobuf:"varint,7,opt,name=revision,proto3" json:"revision,omitempty"` // when the record changed last
+	Last           *Predecessor           `protobuf:"bytes,8,opt,name=last,proto3" json:"last,omitempty"`          // the tenure that ended last
+	Ended          []*Predecessor         `protobuf:"bytes,9,rep,name=ended,proto3" json:"ended,omitempty"`        // the one that ended in that very revision
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ElectionInfo) Reset() {
+	*x = ElectionInfo{}
+	mi := &file_conch_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ElectionInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ElectionInfo) ProtoMessage() {}
+
+func (x *ElectionInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_conch_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ElectionInfo.ProtoReflect.Descriptor instead.
+func (*ElectionInfo) Descriptor() ([]byte, []int) {
+	return file_conch_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *ElectionInfo) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ElectionInfo) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *ElectionInfo) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+func (x *ElectionInfo) GetLeader() *Leader {
+	if x != nil {
+		return x.Leader
+	}
+	return nil
+}
+
+func (x *ElectionInfo) GetCandidates() []*Candidate {
+	if x != nil {
+		return x.Candidates
+	}
+	return nil
+}
+
+func (x *ElectionInfo) GetCandidateCount() uint32 {
+	if x != nil {
+		return x.CandidateCount
+	}
+	return 0
+}
+
+func (x *ElectionInfo) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *ElectionInfo) GetLast() *Predecessor {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+func (x *ElectionInfo) GetEnded() []*Predecessor {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
+type ListElectionsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cell          string                 `protobuf:"bytes,1,opt,name=cell,proto3" json:"cell,omitempty"`
+	Prefix        string                 `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	After         string                 `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	Limit         uint32                 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"` // 0: 1000
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListElectionsRequest) Reset() {
+	*x = ListElectionsRequest{}
+	mi := &file_conch_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListElectionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListElectionsRequest) ProtoMessage() {}
+
+func (x *ListElectionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_conch_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListElectionsRequest.ProtoReflect.Descriptor instead.
+func (*ListElectionsRequest) Descriptor() ([]byte, []int) {
+	return file_conch_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *ListElectionsRequest) GetCell() string {
+	if x != nil {
+		return x.Cell
+	}
+	return ""
+}
+
+func (x *ListElectionsRequest) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *ListElectionsRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *ListElectionsRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type ListElectionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Elections     []*ElectionInfo        `protobuf:"bytes,1,rep,name=elections,proto3" json:"elections,omitempty"` // without candidates; candidate_count says how many
+	More          bool                   `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	Revision      uint64                 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListElectionsResponse) Reset() {
+	*x = ListElectionsResponse{}
+	mi := &file_conch_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListElectionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListElectionsResponse) ProtoMessage() {}
+
+func (x *ListElectionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_conch_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListElectionsResponse.ProtoReflect.Descriptor instead.
+func (*ListElectionsResponse) Descriptor() ([]byte, []int) {
+	return file_conch_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *ListElectionsResponse) GetElections() []*ElectionInfo {
+	if x != nil {
+		return x.Elections
+	}
+	return nil
+}
+
+func (x *ListElectionsResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
+func (x *ListElectionsResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+type ShowElectionRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cell          string                 `protobuf:"bytes,1,opt,name=cell,proto3" json:"cell,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowElectionRequest) Reset() {
+	*x = ShowElectionRequest{}
+	mi := &file_conch_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowElectionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowElectionRequest) ProtoMessage() {}
+
+func (x *ShowElectionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_conch_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowElectionRequest.ProtoReflect.Descriptor instead.
+func (*ShowElectionRequest) Descriptor() ([]byte, []int) {
+	return file_conch_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *ShowElectionRequest) GetCell() string {
+	if x != nil {
+		return x.Cell
+	}
+	return ""
+}
+
+func (x *ShowElectionRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type ShowElectionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Election      *ElectionInfo          `protobuf:"bytes,1,opt,name=election,proto3" json:"election,omitempty"`
+	Revision      uint64                 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ShowElectionResponse) Reset() {
+	*x = ShowElectionResponse{}
+	mi := &file_conch_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ShowElectionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ShowElectionResponse) ProtoMessage() {}
+
+func (x *ShowElectionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_conch_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ShowElectionResponse.ProtoReflect.Descriptor instead.
+func (*ShowElectionResponse) Descriptor() ([]byte, []int) {
+	return file_conch_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *ShowElectionResponse) GetElection() *ElectionInfo {
+	if x != nil {
+		return x.Election
+	}
+	return nil
+}
+
+func (x *ShowElectionResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+type ElectionHistoryRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cell          string                 `protobuf:"bytes,1,opt,name=cell,proto3" json:"cell,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Limit         uint32                 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"` // newest ones; 0: 1000
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ElectionHistoryRequest) Reset() {
+	*x = ElectionHistoryRequest{}
+	mi := &file_conch_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ElectionHistoryRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ElectionHistoryRequest) ProtoMessage() {}
+
+func (x *ElectionHistoryRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_conch_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ElectionHistoryRequest.ProtoReflect.Descriptor instead.
+func (*ElectionHistoryRequest) Descriptor() ([]byte, []int) {
+	return file_conch_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *ElectionHistoryRequest) GetCell() string {
+	if x != nil {
+		return x.Cell
+	}
+	return ""
+}
+
+func (x *ElectionHistoryRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ElectionHistoryRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type LeaderTenure struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Term          uint64                 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"`
+	Token         uint64                 `protobuf:"varint,3,opt,name=token,proto3" json:"token,omitempty"`
+	Session       uint64                 `protobuf:"varint,4,opt,name=session,proto3" json:"session,omitempty"`
+	Value         []byte                 `protobuf:"bytes,5,opt,name=value,proto3" json:"value,omitempty"` // the last that it proclaimed
+	Labels        map[string]string      `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	FromRevision  uint64                 `protobuf:"varint,7,opt,name=from_revision,json=fromRevision,proto3" json:"from_revision,omitempty"`
+	ToRevision    uint64                 `protobuf:"varint,8,opt,name=to_revision,json=toRevision,proto3" json:"to_revision,omitempty"` // 0: still leading
+	FromUnixMs    int64                  `protobuf:"varint,9,opt,name=from_unix_ms,json=fromUnixMs,proto3" json:"from_unix_ms,omitempty"`
+	ToUnixMs      int64                  `protobuf:"varint,10,opt,name=to_unix_ms,json=toUnixMs,proto3" json:"to_unix_ms,omitempty"`
+	Ended         EndReason              `protobuf:"varint,11,opt,name=ended,proto3,enum=conch.v1.EndReason" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaderTenure) Reset() {
+	*x = LeaderTenure{}
+	mi := &file_conch_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaderTenure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaderTenure) ProtoMessage() {}
+
+func (x *LeaderTenure) ProtoReflect() protoreflect.Message {
+	mi := &file_conch_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaderTenure.ProtoReflect.Descriptor instead.
+func (*LeaderTenure) Descriptor() ([]byte, []int) {
+	return file_conch_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *LeaderTenure) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *LeaderTenure) GetTerm() uint64 {
+	if x != nil {
+		return x.Term
+	}
+	return 0
+}
+
+func (x *LeaderTenure) GetToken() uint64 {
+	if x != nil {
+		return x.Token
+	}
+	return 0
+}
+
+func (x *LeaderTenure) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *LeaderTenure) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *LeaderTenure) GetLabels() map[string]string {
+	if x != nil {
+		return x.Labels
+	}
+	return nil
+}
+
+func (x *LeaderTenure) GetFromRevision() uint64 {
+	if x != nil {
+		return x.FromRevision
+	}
+	return 0
+}
+
+func (x *LeaderTenure) GetToRevision() uint64 {
+	if x != nil {
+		return x.ToRevision
+	}
+	return 0
+}
+
+func (x *LeaderTenure) GetFromUnixMs() int64 {
+	if x != nil {
+		return x.FromUnixMs
+	}
+	return 0
+}
+
+func (x *LeaderTenure) GetToUnixMs() int64 {
+	if x != nil {
+		return x.ToUnixMs
+	}
+	return 0
+}
+
+func (x *LeaderTenure) GetEnded() EndReason {
+	if x != nil {
+		return x.Ended
+	}
+	return EndReason_END_NONE
+}
+
+type ElectionHistoryResponse struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	Tenures           []*LeaderTenure        `protobuf:"bytes,1,rep,name=tenures,proto3" json:"tenures,omitempty"`                                               // oldest first
+	CompactedRevision uint64                 `protobuf:"varint,2,opt,name=compacted_revision,json=compactedRevision,proto3" json:"compacted_revision,omitempty"` // older ones are gone
+	Revision          uint64                 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *ElectionHistoryResponse) Reset() {
+	*x = ElectionHistoryResponse{}
+	mi := &file_conch_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ElectionHistoryResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ElectionHistoryResponse) ProtoMessage() {}
+
+func (x *ElectionHistoryResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_conch_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ElectionHistoryResponse.ProtoReflect.Descriptor instead.
+func (*ElectionHistoryResponse) Descriptor() ([]byte, []int) {
+	return file_conch_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *ElectionHistoryResponse) GetTenures() []*LeaderTenure {
+	if x != nil {
+		return x.Tenures
+	}
+	return nil
+}
+
+func (x *ElectionHistoryResponse) GetCompactedRevision() uint64 {
+	if x != nil {
+		return x.CompactedRevision
+	}
+	return 0
+}
+
+func (x *ElectionHistoryResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 type KeyValue struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Key            []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
@@ -4622,7 +6332,7 @@ type KeyValue struct {
 
 func (x *KeyValue) Reset() {
 	*x = KeyValue{}
-	mi := &file_conch_proto_msgTypes[49]
+	mi := &file_conch_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4634,7 +6344,7 @@ func (x *KeyValue) String() string {
 func (*KeyValue) ProtoMessage() {}
 
 func (x *KeyValue) ProtoReflect() protoreflect.Message {
-	mi := &file_conch_proto_msgTypes[49]
+	mi := &file_conch_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4647,7 +6357,7 @@ func (x *KeyValue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use KeyValue.ProtoReflect.Descriptor instead.
 func (*KeyValue) Descriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{49}
+	return file_conch_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *KeyValue) GetKey() []byte {
@@ -4715,7 +6425,7 @@ type RangeRequest struct {
 
 func (x *RangeRequest) Reset() {
 	*x = RangeRequest{}
-	mi := &file_conch_proto_msgTypes[50]
+	mi := &file_conch_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4727,7 +6437,7 @@ func (x *RangeRequest) String() string {
 func (*RangeRequest) ProtoMessage() {}
 
 func (x *RangeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_conch_proto_msgTypes[50]
+	mi := &file_conch_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4740,7 +6450,7 @@ func (x *RangeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RangeRequest.ProtoReflect.Descriptor instead.
 func (*RangeRequest) Descriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{50}
+	return file_conch_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *RangeRequest) GetCell() string {
@@ -4860,7 +6570,7 @@ type RangeResponse struct {
 
 func (x *RangeResponse) Reset() {
 	*x = RangeResponse{}
-	mi := &file_conch_proto_msgTypes[51]
+	mi := &file_conch_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4872,7 +6582,7 @@ func (x *RangeResponse) String() string {
 func (*RangeResponse) ProtoMessage() {}
 
 func (x *RangeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_conch_proto_msgTypes[51]
+	mi := &file_conch_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4885,7 +6595,7 @@ func (x *RangeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RangeResponse.ProtoReflect.Descriptor instead.
 func (*RangeResponse) Descriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{51}
+	return file_conch_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *RangeResponse) GetKvs() []*KeyValue {
@@ -4930,7 +6640,7 @@ type PutOp struct {
 
 func (x *PutOp) Reset() {
 	*x = PutOp{}
-	mi := &file_conch_proto_msgTypes[52]
+	mi := &file_conch_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4942,7 +6652,7 @@ func (x *PutOp) String() string {
 func (*PutOp) ProtoMessage() {}
 
 func (x *PutOp) ProtoReflect() protoreflect.Message {
-	mi := &file_conch_proto_msgTypes[52]
+	mi := &file_conch_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4955,7 +6665,7 @@ func (x *PutOp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutOp.ProtoReflect.Descriptor instead.
 func (*PutOp) Descriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{52}
+	return file_conch_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *PutOp) GetKey() []byte {
@@ -5011,7 +6721,7 @@ type DeleteOp struct {
 
 func (x *DeleteOp) Reset() {
 	*x = DeleteOp{}
-	mi := &file_conch_proto_msgTypes[53]
+	mi := &file_conch_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5023,7 +6733,7 @@ func (x *DeleteOp) String() string {
 func (*DeleteOp) ProtoMessage() {}
 
 func (x *DeleteOp) ProtoReflect() protoreflect.Message {
-	mi := &file_conch_proto_msgTypes[53]
+	mi := &file_conch_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5036,7 +6746,7 @@ func (x *DeleteOp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteOp.ProtoReflect.Descriptor instead.
 func (*DeleteOp) Descriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{53}
+	return file_conch_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *DeleteOp) GetKey() []byte {
@@ -5074,7 +6784,7 @@ type Compare struct {
 
 func (x *Compare) Reset() {
 	*x = Compare{}
-	mi := &file_conch_proto_msgTypes[54]
+	mi := &file_conch_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5086,7 +6796,7 @@ func (x *Compare) String() string {
 func (*Compare) ProtoMessage() {}
 
 func (x *Compare) ProtoReflect() protoreflect.Message {
-	mi := &file_conch_proto_msgTypes[54]
+	mi := &file_conch_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5099,7 +6809,7 @@ func (x *Compare) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Compare.ProtoReflect.Descriptor instead.
 func (*Compare) Descriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{54}
+	return file_conch_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *Compare) GetTarget() Compare_Target {
@@ -5159,7 +6869,7 @@ type Op struct {
 
 func (x *Op) Reset() {
 	*x = Op{}
-	mi := &file_conch_proto_msgTypes[55]
+	mi := &file_conch_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5171,7 +6881,7 @@ func (x *Op) String() string {
 func (*Op) ProtoMessage() {}
 
 func (x *Op) ProtoReflect() protoreflect.Message {
-	mi := &file_conch_proto_msgTypes[55]
+	mi := &file_conch_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5184,7 +6894,7 @@ func (x *Op) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Op.ProtoReflect.Descriptor instead.
 func (*Op) Descriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{55}
+	return file_conch_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *Op) GetOp() isOp_Op {
@@ -5275,7 +6985,7 @@ type TxnRequest struct {
 
 func (x *TxnRequest) Reset() {
 	*x = TxnRequest{}
-	mi := &file_conch_proto_msgTypes[56]
+	mi := &file_conch_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5287,7 +6997,7 @@ func (x *TxnRequest) String() string {
 func (*TxnRequest) ProtoMessage() {}
 
 func (x *TxnRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_conch_proto_msgTypes[56]
+	mi := &file_conch_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5300,7 +7010,7 @@ func (x *TxnRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TxnRequest.ProtoReflect.Descriptor instead.
 func (*TxnRequest) Descriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{56}
+	return file_conch_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *TxnRequest) GetCell() string {
@@ -5361,7 +7071,7 @@ type PutResult struct {
 
 func (x *PutResult) Reset() {
 	*x = PutResult{}
-	mi := &file_conch_proto_msgTypes[57]
+	mi := &file_conch_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5373,7 +7083,7 @@ func (x *PutResult) String() string {
 func (*PutResult) ProtoMessage() {}
 
 func (x *PutResult) ProtoReflect() protoreflect.Message {
-	mi := &file_conch_proto_msgTypes[57]
+	mi := &file_conch_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5386,7 +7096,7 @@ func (x *PutResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutResult.ProtoReflect.Descriptor instead.
 func (*PutResult) Descriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{57}
+	return file_conch_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *PutResult) GetPrev() *KeyValue {
@@ -5406,7 +7116,7 @@ type DeleteResult struct {
 
 func (x *DeleteResult) Reset() {
 	*x = DeleteResult{}
-	mi := &file_conch_proto_msgTypes[58]
+	mi := &file_conch_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5418,7 +7128,7 @@ func (x *DeleteResult) String() string {
 func (*DeleteResult) ProtoMessage() {}
 
 func (x *DeleteResult) ProtoReflect() protoreflect.Message {
-	mi := &file_conch_proto_msgTypes[58]
+	mi := &file_conch_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5431,7 +7141,7 @@ func (x *DeleteResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteResult.ProtoReflect.Descriptor instead.
 func (*DeleteResult) Descriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{58}
+	return file_conch_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *DeleteResult) GetDeleted() uint64 {
@@ -5463,7 +7173,7 @@ type OpResult struct {
 
 func (x *OpResult) Reset() {
 	*x = OpResult{}
-	mi := &file_conch_proto_msgTypes[59]
+	mi := &file_conch_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5475,7 +7185,7 @@ func (x *OpResult) String() string {
 func (*OpResult) ProtoMessage() {}
 
 func (x *OpResult) ProtoReflect() protoreflect.Message {
-	mi := &file_conch_proto_msgTypes[59]
+	mi := &file_conch_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5488,7 +7198,7 @@ func (x *OpResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpResult.ProtoReflect.Descriptor instead.
 func (*OpResult) Descriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{59}
+	return file_conch_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *OpResult) GetResult() isOpResult_Result {
@@ -5573,7 +7283,7 @@ type TxnResponse struct {
 
 func (x *TxnResponse) Reset() {
 	*x = TxnResponse{}
-	mi := &file_conch_proto_msgTypes[60]
+	mi := &file_conch_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5585,7 +7295,7 @@ func (x *TxnResponse) String() string {
 func (*TxnResponse) ProtoMessage() {}
 
 func (x *TxnResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_conch_proto_msgTypes[60]
+	mi := &file_conch_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5598,7 +7308,7 @@ func (x *TxnResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TxnResponse.ProtoReflect.Descriptor instead.
 func (*TxnResponse) Descriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{60}
+	return file_conch_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *TxnResponse) GetSucceeded() bool {
@@ -5632,7 +7342,7 @@ type CompactRequest struct {
 
 func (x *CompactRequest) Reset() {
 	*x = CompactRequest{}
-	mi := &file_conch_proto_msgTypes[61]
+	mi := &file_conch_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5644,7 +7354,7 @@ func (x *CompactRequest) String() string {
 func (*CompactRequest) ProtoMessage() {}
 
 func (x *CompactRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_conch_proto_msgTypes[61]
+	mi := &file_conch_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5657,7 +7367,7 @@ func (x *CompactRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompactRequest.ProtoReflect.Descriptor instead.
 func (*CompactRequest) Descriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{61}
+	return file_conch_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *CompactRequest) GetCell() string {
@@ -5683,7 +7393,7 @@ type CompactResponse struct {
 
 func (x *CompactResponse) Reset() {
 	*x = CompactResponse{}
-	mi := &file_conch_proto_msgTypes[62]
+	mi := &file_conch_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5695,7 +7405,7 @@ func (x *CompactResponse) String() string {
 func (*CompactResponse) ProtoMessage() {}
 
 func (x *CompactResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_conch_proto_msgTypes[62]
+	mi := &file_conch_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5708,7 +7418,7 @@ func (x *CompactResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompactResponse.ProtoReflect.Descriptor instead.
 func (*CompactResponse) Descriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{62}
+	return file_conch_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *CompactResponse) GetRevision() uint64 {
@@ -5737,7 +7447,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_conch_proto_msgTypes[63]
+	mi := &file_conch_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5749,7 +7459,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_conch_proto_msgTypes[63]
+	mi := &file_conch_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5762,7 +7472,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{63}
+	return file_conch_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *WatchRequest) GetCell() string {
@@ -5837,7 +7547,7 @@ type CancelWatchRequest struct {
 
 func (x *CancelWatchRequest) Reset() {
 	*x = CancelWatchRequest{}
-	mi := &file_conch_proto_msgTypes[64]
+	mi := &file_conch_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5849,7 +7559,7 @@ func (x *CancelWatchRequest) String() string {
 func (*CancelWatchRequest) ProtoMessage() {}
 
 func (x *CancelWatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_conch_proto_msgTypes[64]
+	mi := &file_conch_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5862,7 +7572,7 @@ func (x *CancelWatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelWatchRequest.ProtoReflect.Descriptor instead.
 func (*CancelWatchRequest) Descriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{64}
+	return file_conch_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *CancelWatchRequest) GetWatch() uint64 {
@@ -5872,8 +7582,8 @@ func (x *CancelWatchRequest) GetWatch() uint64 {
 	return 0
 }
 
-// In the space LOCKS a value is an encoded LockInfo without waiters; a lock
-// without holders is free.
+// In the space LOCKS a value is an encoded LockInfo without waiters (a lock
+// without holders is free), in ELECTIONS an ElectionInfo without candidates.
 type WatchEvent struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Deleted       bool                   `protobuf:"varint,1,opt,name=deleted,proto3" json:"deleted,omitempty"`
@@ -5886,7 +7596,7 @@ type WatchEvent struct {
 
 func (x *WatchEvent) Reset() {
 	*x = WatchEvent{}
-	mi := &file_conch_proto_msgTypes[65]
+	mi := &file_conch_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5898,7 +7608,7 @@ func (x *WatchEvent) String() string {
 func (*WatchEvent) ProtoMessage() {}
 
 func (x *WatchEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_conch_proto_msgTypes[65]
+	mi := &file_conch_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5911,7 +7621,7 @@ func (x *WatchEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchEvent.ProtoReflect.Descriptor instead.
 func (*WatchEvent) Descriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{65}
+	return file_conch_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *WatchEvent) GetDeleted() bool {
@@ -5953,7 +7663,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_conch_proto_msgTypes[66]
+	mi := &file_conch_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5965,7 +7675,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_conch_proto_msgTypes[66]
+	mi := &file_conch_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5978,7 +7688,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{66}
+	return file_conch_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *WatchResponse) GetEvents() []*WatchEvent {
@@ -6011,7 +7721,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_conch_proto_msgTypes[67]
+	mi := &file_conch_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6023,7 +7733,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_conch_proto_msgTypes[67]
+	mi := &file_conch_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6036,7 +7746,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{67}
+	return file_conch_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *StatusRequest) GetCell() string {
@@ -6063,7 +7773,7 @@ type NodeStatus struct {
 
 func (x *NodeStatus) Reset() {
 	*x = NodeStatus{}
-	mi := &file_conch_proto_msgTypes[68]
+	mi := &file_conch_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6075,7 +7785,7 @@ func (x *NodeStatus) String() string {
 func (*NodeStatus) ProtoMessage() {}
 
 func (x *NodeStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_conch_proto_msgTypes[68]
+	mi := &file_conch_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6088,7 +7798,7 @@ func (x *NodeStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeStatus.ProtoReflect.Descriptor instead.
 func (*NodeStatus) Descriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{68}
+	return file_conch_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *NodeStatus) GetName() string {
@@ -6173,7 +7883,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_conch_proto_msgTypes[69]
+	mi := &file_conch_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6185,7 +7895,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_conch_proto_msgTypes[69]
+	mi := &file_conch_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6198,7 +7908,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{69}
+	return file_conch_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *StatusResponse) GetCell() string {
@@ -6287,7 +7997,7 @@ type HashRequest struct {
 
 func (x *HashRequest) Reset() {
 	*x = HashRequest{}
-	mi := &file_conch_proto_msgTypes[70]
+	mi := &file_conch_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6299,7 +8009,7 @@ func (x *HashRequest) String() string {
 func (*HashRequest) ProtoMessage() {}
 
 func (x *HashRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_conch_proto_msgTypes[70]
+	mi := &file_conch_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6312,7 +8022,7 @@ func (x *HashRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HashRequest.ProtoReflect.Descriptor instead.
 func (*HashRequest) Descriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{70}
+	return file_conch_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *HashRequest) GetCell() string {
@@ -6336,7 +8046,7 @@ type NodeHash struct {
 
 func (x *NodeHash) Reset() {
 	*x = NodeHash{}
-	mi := &file_conch_proto_msgTypes[71]
+	mi := &file_conch_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6348,7 +8058,7 @@ func (x *NodeHash) String() string {
 func (*NodeHash) ProtoMessage() {}
 
 func (x *NodeHash) ProtoReflect() protoreflect.Message {
-	mi := &file_conch_proto_msgTypes[71]
+	mi := &file_conch_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6361,7 +8071,7 @@ func (x *NodeHash) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeHash.ProtoReflect.Descriptor instead.
 func (*NodeHash) Descriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{71}
+	return file_conch_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *NodeHash) GetName() string {
@@ -6416,7 +8126,7 @@ type HashResponse struct {
 
 func (x *HashResponse) Reset() {
 	*x = HashResponse{}
-	mi := &file_conch_proto_msgTypes[72]
+	mi := &file_conch_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6428,7 +8138,7 @@ func (x *HashResponse) String() string {
 func (*HashResponse) ProtoMessage() {}
 
 func (x *HashResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_conch_proto_msgTypes[72]
+	mi := &file_conch_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6441,7 +8151,7 @@ func (x *HashResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HashResponse.ProtoReflect.Descriptor instead.
 func (*HashResponse) Descriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{72}
+	return file_conch_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *HashResponse) GetNodes() []*NodeHash {
@@ -6468,7 +8178,7 @@ type TransferLeaderRequest struct {
 
 func (x *TransferLeaderRequest) Reset() {
 	*x = TransferLeaderRequest{}
-	mi := &file_conch_proto_msgTypes[73]
+	mi := &file_conch_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6480,7 +8190,7 @@ func (x *TransferLeaderRequest) String() string {
 func (*TransferLeaderRequest) ProtoMessage() {}
 
 func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_conch_proto_msgTypes[73]
+	mi := &file_conch_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6493,7 +8203,7 @@ func (x *TransferLeaderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeaderRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeaderRequest) Descriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{73}
+	return file_conch_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *TransferLeaderRequest) GetCell() string {
@@ -6519,7 +8229,7 @@ type TransferLeaderResponse struct {
 
 func (x *TransferLeaderResponse) Reset() {
 	*x = TransferLeaderResponse{}
-	mi := &file_conch_proto_msgTypes[74]
+	mi := &file_conch_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6531,7 +8241,7 @@ func (x *TransferLeaderResponse) String() string {
 func (*TransferLeaderResponse) ProtoMessage() {}
 
 func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_conch_proto_msgTypes[74]
+	mi := &file_conch_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6544,7 +8254,7 @@ func (x *TransferLeaderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeaderResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeaderResponse) Descriptor() ([]byte, []int) {
-	return file_conch_proto_rawDescGZIP(), []int{74}
+	return file_conch_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *TransferLeaderResponse) GetLeader() string {
@@ -6578,7 +8288,7 @@ const file_conch_proto_rawDesc = "" +
 	"\fClientFrames\x12-\n" +
 	"\brequests\x18\x01 \x03(\v2\x11.conch.v1.RequestR\brequests\"@\n" +
 	"\fServerFrames\x120\n" +
-	"\tresponses\x18\x01 \x03(\v2\x12.conch.v1.ResponseR\tresponses\"\xb5\v\n" +
+	"\tresponses\x18\x01 \x03(\v2\x12.conch.v1.ResponseR\tresponses\"\xf1\x0e\n" +
 	"\aRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12'\n" +
 	"\x05hello\x18\x02 \x01(\v2\x0f.conch.v1.HelloH\x00R\x05hello\x12A\n" +
@@ -6610,8 +8320,15 @@ const file_conch_proto_rawDesc = "" +
 	"\fcancel_watch\x18\x16 \x01(\v2\x1c.conch.v1.CancelWatchRequestH\x00R\vcancelWatch\x121\n" +
 	"\x06status\x18\x17 \x01(\v2\x17.conch.v1.StatusRequestH\x00R\x06status\x12+\n" +
 	"\x04hash\x18\x18 \x01(\v2\x15.conch.v1.HashRequestH\x00R\x04hash\x12J\n" +
-	"\x0ftransfer_leader\x18\x19 \x01(\v2\x1f.conch.v1.TransferLeaderRequestH\x00R\x0etransferLeaderB\x04\n" +
-	"\x02op\"\xc4\f\n" +
+	"\x0ftransfer_leader\x18\x19 \x01(\v2\x1f.conch.v1.TransferLeaderRequestH\x00R\x0etransferLeader\x127\n" +
+	"\bcampaign\x18\x1a \x01(\v2\x19.conch.v1.CampaignRequestH\x00R\bcampaign\x127\n" +
+	"\bproclaim\x18\x1b \x01(\v2\x19.conch.v1.ProclaimRequestH\x00R\bproclaim\x121\n" +
+	"\x06resign\x18\x1c \x01(\v2\x17.conch.v1.ResignRequestH\x00R\x06resign\x127\n" +
+	"\btransfer\x18\x1d \x01(\v2\x19.conch.v1.TransferRequestH\x00R\btransfer\x12G\n" +
+	"\x0elist_elections\x18\x1e \x01(\v2\x1e.conch.v1.ListElectionsRequestH\x00R\rlistElections\x12D\n" +
+	"\rshow_election\x18\x1f \x01(\v2\x1d.conch.v1.ShowElectionRequestH\x00R\fshowElection\x12M\n" +
+	"\x10election_history\x18  \x01(\v2 .conch.v1.ElectionHistoryRequestH\x00R\x0felectionHistoryB\x04\n" +
+	"\x02op\"\x87\x10\n" +
 	"\bResponse\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12%\n" +
 	"\x05error\x18\x02 \x01(\v2\x0f.conch.v1.ErrorR\x05error\x12/\n" +
@@ -6645,7 +8362,14 @@ const file_conch_proto_rawDesc = "" +
 	"\x0ftransfer_leader\x18\x19 \x01(\v2 .conch.v1.TransferLeaderResponseH\x00R\x0etransferLeader\x12,\n" +
 	"\x05claim\x18\x1a \x01(\v2\x14.conch.v1.ClaimEventH\x00R\x05claim\x12=\n" +
 	"\rsession_ended\x18\x1b \x01(\v2\x16.conch.v1.SessionEndedH\x00R\fsessionEnded\x12.\n" +
-	"\x06leader\x18\x1c \x01(\v2\x14.conch.v1.LeaderHintH\x00R\x06leaderB\b\n" +
+	"\x06leader\x18\x1c \x01(\v2\x14.conch.v1.LeaderHintH\x00R\x06leader\x128\n" +
+	"\bcampaign\x18\x1d \x01(\v2\x1a.conch.v1.CampaignResponseH\x00R\bcampaign\x128\n" +
+	"\bproclaim\x18\x1e \x01(\v2\x1a.conch.v1.ProclaimResponseH\x00R\bproclaim\x122\n" +
+	"\x06resign\x18\x1f \x01(\v2\x18.conch.v1.ResignResponseH\x00R\x06resign\x128\n" +
+	"\btransfer\x18  \x01(\v2\x1a.conch.v1.TransferResponseH\x00R\btransfer\x12H\n" +
+	"\x0elist_elections\x18! \x01(\v2\x1f.conch.v1.ListElectionsResponseH\x00R\rlistElections\x12E\n" +
+	"\rshow_election\x18\" \x01(\v2\x1e.conch.v1.ShowElectionResponseH\x00R\fshowElection\x12N\n" +
+	"\x10election_history\x18# \x01(\v2!.conch.v1.ElectionHistoryResponseH\x00R\x0felectionHistoryB\b\n" +
 	"\x06result\"3\n" +
 	"\x05Hello\x12\x12\n" +
 	"\x04cell\x18\x01 \x01(\tR\x04cell\x12\x16\n" +
@@ -6695,12 +8419,13 @@ const file_conch_proto_rawDesc = "" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\"D\n" +
 	"\x14AttachSessionRequest\x12\x12\n" +
 	"\x04cell\x18\x01 \x01(\tR\x04cell\x12\x18\n" +
-	"\asession\x18\x02 \x01(\x04R\asession\"\x97\x01\n" +
+	"\asession\x18\x02 \x01(\x04R\asession\"\xd5\x01\n" +
 	"\x15AttachSessionResponse\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\x12\x15\n" +
 	"\x06ttl_ms\x18\x02 \x01(\x04R\x05ttlMs\x121\n" +
 	"\x06claims\x18\x03 \x03(\v2\x19.conch.v1.AcquireResponseR\x06claims\x12\x1a\n" +
-	"\brevision\x18\x04 \x01(\x04R\brevision\"\x8b\x01\n" +
+	"\brevision\x18\x04 \x01(\x04R\brevision\x12<\n" +
+	"\vcandidacies\x18\x05 \x03(\v2\x1a.conch.v1.CampaignResponseR\vcandidacies\"\x8b\x01\n" +
 	"\fSessionEnded\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\x12+\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x13.conch.v1.EndReasonR\x06reason\x12\x18\n" +
@@ -6768,14 +8493,15 @@ const file_conch_proto_rawDesc = "" +
 	"\bposition\x18\x06 \x01(\rR\bposition\x12\"\n" +
 	"\rsince_unix_ms\x18\a \x01(\x03R\vsinceUnixMs\x12\x14\n" +
 	"\x05names\x18\b \x03(\tR\x05names\x127\n" +
-	"\vpredecessor\x18\t \x01(\v2\x15.conch.v1.PredecessorR\vpredecessor\"\xba\x01\n" +
+	"\vpredecessor\x18\t \x01(\v2\x15.conch.v1.PredecessorR\vpredecessor\"\xec\x01\n" +
 	"\n" +
 	"ClaimEvent\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x123\n" +
 	"\agranted\x18\x03 \x01(\v2\x19.conch.v1.AcquireResponseR\agranted\x12%\n" +
 	"\x05error\x18\x04 \x01(\v2\x0f.conch.v1.ErrorR\x05error\x12\x1a\n" +
-	"\brevision\x18\x05 \x01(\x04R\brevision\"\x9a\x01\n" +
+	"\brevision\x18\x05 \x01(\x04R\brevision\x120\n" +
+	"\x05leads\x18\x06 \x01(\v2\x1a.conch.v1.CampaignResponseR\x05leads\"\x9a\x01\n" +
 	"\x0eReleaseRequest\x12\x12\n" +
 	"\x04cell\x18\x01 \x01(\tR\x04cell\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x04R\asession\x12\x1a\n" +
@@ -6889,6 +8615,148 @@ const file_conch_proto_rawDesc = "" +
 	"\x12CheckTokenResponse\x12\x18\n" +
 	"\acurrent\x18\x01 \x01(\bR\acurrent\x12#\n" +
 	"\rcurrent_token\x18\x02 \x01(\x04R\fcurrentToken\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\"\xae\x03\n" +
+	"\x0fCampaignRequest\x12\x12\n" +
+	"\x04cell\x18\x01 \x01(\tR\x04cell\x12\x18\n" +
+	"\asession\x18\x02 \x01(\x04R\asession\x12\x1a\n" +
+	"\bsequence\x18\x03 \x01(\x04R\bsequence\x12\x14\n" +
+	"\x05acked\x18\x04 \x01(\x04R\x05acked\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x06 \x01(\fR\x05value\x12\x1a\n" +
+	"\bpriority\x18\a \x01(\x11R\bpriority\x12\x18\n" +
+	"\apreempt\x18\b \x01(\bR\apreempt\x12\x1b\n" +
+	"\ttenure_ms\x18\t \x01(\x04R\btenureMs\x12\x19\n" +
+	"\baging_ms\x18\n" +
+	" \x01(\x04R\aagingMs\x12\x10\n" +
+	"\x03try\x18\v \x01(\bR\x03try\x12\x17\n" +
+	"\await_ms\x18\f \x01(\x04R\x06waitMs\x12=\n" +
+	"\x06labels\x18\r \x03(\v2%.conch.v1.CampaignRequest.LabelsEntryR\x06labels\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc7\x02\n" +
+	"\x10CampaignResponse\x12\x18\n" +
+	"\asession\x18\x01 \x01(\x04R\asession\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12*\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x14.conch.v1.ClaimStateR\x05state\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12\x14\n" +
+	"\x05token\x18\x05 \x01(\x04R\x05token\x12\x12\n" +
+	"\x04term\x18\x06 \x01(\x04R\x04term\x12\x1a\n" +
+	"\brevision\x18\a \x01(\x04R\brevision\x12\"\n" +
+	"\rsince_unix_ms\x18\b \x01(\x03R\vsinceUnixMs\x12\x1a\n" +
+	"\bposition\x18\t \x01(\rR\bposition\x127\n" +
+	"\vpredecessor\x18\n" +
+	" \x01(\v2\x15.conch.v1.PredecessorR\vpredecessor\"\xb1\x01\n" +
+	"\x0fProclaimRequest\x12\x12\n" +
+	"\x04cell\x18\x01 \x01(\tR\x04cell\x12\x18\n" +
+	"\asession\x18\x02 \x01(\x04R\asession\x12\x1a\n" +
+	"\bsequence\x18\x03 \x01(\x04R\bsequence\x12\x14\n" +
+	"\x05acked\x18\x04 \x01(\x04R\x05acked\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x12\x14\n" +
+	"\x05token\x18\x06 \x01(\x04R\x05token\x12\x14\n" +
+	"\x05value\x18\a \x01(\fR\x05value\".\n" +
+	"\x10ProclaimResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\"\x99\x01\n" +
+	"\rResignRequest\x12\x12\n" +
+	"\x04cell\x18\x01 \x01(\tR\x04cell\x12\x18\n" +
+	"\asession\x18\x02 \x01(\x04R\asession\x12\x1a\n" +
+	"\bsequence\x18\x03 \x01(\x04R\bsequence\x12\x14\n" +
+	"\x05acked\x18\x04 \x01(\x04R\x05acked\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x12\x14\n" +
+	"\x05token\x18\x06 \x01(\x04R\x05token\",\n" +
+	"\x0eResignResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\"\xab\x01\n" +
+	"\x0fTransferRequest\x12\x12\n" +
+	"\x04cell\x18\x01 \x01(\tR\x04cell\x12\x18\n" +
+	"\asession\x18\x02 \x01(\x04R\asession\x12\x1a\n" +
+	"\bsequence\x18\x03 \x01(\x04R\bsequence\x12\x14\n" +
+	"\x05acked\x18\x04 \x01(\x04R\x05acked\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x12\x14\n" +
+	"\x05token\x18\x06 \x01(\x04R\x05token\x12\x0e\n" +
+	"\x02to\x18\a \x01(\x04R\x02to\"D\n" +
+	"\x10TransferResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\x04R\x05token\"\x80\x03\n" +
+	"\tCandidate\x12\x18\n" +
+	"\asession\x18\x01 \x01(\x04R\asession\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\x12\x1a\n" +
+	"\bposition\x18\x03 \x01(\rR\bposition\x12\x1a\n" +
+	"\bpriority\x18\x04 \x01(\x11R\bpriority\x12\x1c\n" +
+	"\teffective\x18\x05 \x01(\x11R\teffective\x12\x18\n" +
+	"\apreempt\x18\x06 \x01(\bR\apreempt\x12\"\n" +
+	"\rsince_unix_ms\x18\a \x01(\x03R\vsinceUnixMs\x12\x1f\n" +
+	"\vdeadline_ms\x18\b \x01(\x04R\n" +
+	"deadlineMs\x127\n" +
+	"\x06labels\x18\t \x03(\v2\x1f.conch.v1.Candidate.LabelsEntryR\x06labels\x12\x1a\n" +
+	"\bsequence\x18\n" +
+	" \x01(\x04R\bsequence\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc2\x02\n" +
+	"\x06Leader\x12\x18\n" +
+	"\asession\x18\x01 \x01(\x04R\asession\x12\x14\n" +
+	"\x05token\x18\x02 \x01(\x04R\x05token\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\fR\x05value\x12\"\n" +
+	"\rsince_unix_ms\x18\x04 \x01(\x03R\vsinceUnixMs\x12%\n" +
+	"\x0esince_revision\x18\x05 \x01(\x04R\rsinceRevision\x124\n" +
+	"\x06labels\x18\x06 \x03(\v2\x1c.conch.v1.Leader.LabelsEntryR\x06labels\x12\x1a\n" +
+	"\bpriority\x18\a \x01(\x11R\bpriority\x12\x1a\n" +
+	"\bsequence\x18\b \x01(\x04R\bsequence\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc8\x02\n" +
+	"\fElectionInfo\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x14\n" +
+	"\x05token\x18\x03 \x01(\x04R\x05token\x12(\n" +
+	"\x06leader\x18\x04 \x01(\v2\x10.conch.v1.LeaderR\x06leader\x123\n" +
+	"\n" +
+	"candidates\x18\x05 \x03(\v2\x13.conch.v1.CandidateR\n" +
+	"candidates\x12'\n" +
+	"\x0fcandidate_count\x18\x06 \x01(\rR\x0ecandidateCount\x12\x1a\n" +
+	"\brevision\x18\a \x01(\x04R\brevision\x12)\n" +
+	"\x04last\x18\b \x01(\v2\x15.conch.v1.PredecessorR\x04last\x12+\n" +
+	"\x05ended\x18\t \x03(\v2\x15.conch.v1.PredecessorR\x05ended\"n\n" +
+	"\x14ListElectionsRequest\x12\x12\n" +
+	"\x04cell\x18\x01 \x01(\tR\x04cell\x12\x16\n" +
+	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x14\n" +
+	"\x05after\x18\x03 \x01(\tR\x05after\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit\"}\n" +
+	"\x15ListElectionsResponse\x124\n" +
+	"\telections\x18\x01 \x03(\v2\x16.conch.v1.ElectionInfoR\telections\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\"=\n" +
+	"\x13ShowElectionRequest\x12\x12\n" +
+	"\x04cell\x18\x01 \x01(\tR\x04cell\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\"f\n" +
+	"\x14ShowElectionResponse\x122\n" +
+	"\belection\x18\x01 \x01(\v2\x16.conch.v1.ElectionInfoR\belection\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"V\n" +
+	"\x16ElectionHistoryRequest\x12\x12\n" +
+	"\x04cell\x18\x01 \x01(\tR\x04cell\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05limit\x18\x03 \x01(\rR\x05limit\"\xa4\x03\n" +
+	"\fLeaderTenure\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x14\n" +
+	"\x05token\x18\x03 \x01(\x04R\x05token\x12\x18\n" +
+	"\asession\x18\x04 \x01(\x04R\asession\x12\x14\n" +
+	"\x05value\x18\x05 \x01(\fR\x05value\x12:\n" +
+	"\x06labels\x18\x06 \x03(\v2\".conch.v1.LeaderTenure.LabelsEntryR\x06labels\x12#\n" +
+	"\rfrom_revision\x18\a \x01(\x04R\ffromRevision\x12\x1f\n" +
+	"\vto_revision\x18\b \x01(\x04R\n" +
+	"toRevision\x12 \n" +
+	"\ffrom_unix_ms\x18\t \x01(\x03R\n" +
+	"fromUnixMs\x12\x1c\n" +
+	"\n" +
+	"to_unix_ms\x18\n" +
+	" \x01(\x03R\btoUnixMs\x12)\n" +
+	"\x05ended\x18\v \x01(\x0e2\x13.conch.v1.EndReasonR\x05ended\x1a9\n" +
+	"\vLabelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x96\x01\n" +
+	"\x17ElectionHistoryResponse\x120\n" +
+	"\atenures\x18\x01 \x03(\v2\x16.conch.v1.LeaderTenureR\atenures\x12-\n" +
+	"\x12compacted_revision\x18\x02 \x01(\x04R\x11compactedRevision\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\x04R\brevision\"\xb2\x01\n" +
 	"\bKeyValue\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\fR\x03key\x12\x14\n" +
@@ -7115,7 +8983,7 @@ const file_conch_proto_rawDesc = "" +
 	"\rORDER_VERSION\x10\x01\x12\x10\n" +
 	"\fORDER_CREATE\x10\x02\x12\r\n" +
 	"\tORDER_MOD\x10\x03\x12\x0f\n" +
-	"\vORDER_VALUE\x10\x042\xb1\v\n" +
+	"\vORDER_VALUE\x10\x042\xb0\x0f\n" +
 	"\x05Conch\x12<\n" +
 	"\x06Stream\x12\x16.conch.v1.ClientFrames\x1a\x16.conch.v1.ServerFrames(\x010\x01\x12J\n" +
 	"\vOpenSession\x12\x1c.conch.v1.OpenSessionRequest\x1a\x1d.conch.v1.OpenSessionResponse\x12D\n" +
@@ -7133,7 +9001,14 @@ const file_conch_proto_rawDesc = "" +
 	"\vLockHistory\x12\x1c.conch.v1.LockHistoryRequest\x1a\x1d.conch.v1.LockHistoryResponse\x12D\n" +
 	"\tBreakLock\x12\x1a.conch.v1.BreakLockRequest\x1a\x1b.conch.v1.BreakLockResponse\x12G\n" +
 	"\n" +
-	"CheckToken\x12\x1b.conch.v1.CheckTokenRequest\x1a\x1c.conch.v1.CheckTokenResponse\x128\n" +
+	"CheckToken\x12\x1b.conch.v1.CheckTokenRequest\x1a\x1c.conch.v1.CheckTokenResponse\x12A\n" +
+	"\bCampaign\x12\x19.conch.v1.CampaignRequest\x1a\x1a.conch.v1.CampaignResponse\x12A\n" +
+	"\bProclaim\x12\x19.conch.v1.ProclaimRequest\x1a\x1a.conch.v1.ProclaimResponse\x12;\n" +
+	"\x06Resign\x12\x17.conch.v1.ResignRequest\x1a\x18.conch.v1.ResignResponse\x12A\n" +
+	"\bTransfer\x12\x19.conch.v1.TransferRequest\x1a\x1a.conch.v1.TransferResponse\x12P\n" +
+	"\rListElections\x12\x1e.conch.v1.ListElectionsRequest\x1a\x1f.conch.v1.ListElectionsResponse\x12M\n" +
+	"\fShowElection\x12\x1d.conch.v1.ShowElectionRequest\x1a\x1e.conch.v1.ShowElectionResponse\x12V\n" +
+	"\x0fElectionHistory\x12 .conch.v1.ElectionHistoryRequest\x1a!.conch.v1.ElectionHistoryResponse\x128\n" +
 	"\x05Range\x12\x16.conch.v1.RangeRequest\x1a\x17.conch.v1.RangeResponse\x122\n" +
 	"\x03Txn\x12\x14.conch.v1.TxnRequest\x1a\x15.conch.v1.TxnResponse\x12>\n" +
 	"\aCompact\x12\x18.conch.v1.CompactRequest\x1a\x19.conch.v1.CompactResponse\x12;\n" +
@@ -7154,102 +9029,124 @@ func file_conch_proto_rawDescGZIP() []byte {
 }
 
 var file_conch_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_conch_proto_msgTypes = make([]protoimpl.MessageInfo, 82)
+var file_conch_proto_msgTypes = make([]protoimpl.MessageInfo, 104)
 var file_conch_proto_goTypes = []any{
-	(Code)(0),                      // 0: conch.v1.Code
-	(EndReason)(0),                 // 1: conch.v1.EndReason
-	(Mode)(0),                      // 2: conch.v1.Mode
-	(ClaimState)(0),                // 3: conch.v1.ClaimState
-	(Space)(0),                     // 4: conch.v1.Space
-	(Order)(0),                     // 5: conch.v1.Order
-	(Compare_Target)(0),            // 6: conch.v1.Compare.Target
-	(Compare_Result)(0),            // 7: conch.v1.Compare.Result
-	(*Error)(nil),                  // 8: conch.v1.Error
-	(*ClientFrames)(nil),           // 9: conch.v1.ClientFrames
-	(*ServerFrames)(nil),           // 10: conch.v1.ServerFrames
-	(*Request)(nil),                // 11: conch.v1.Request
-	(*Response)(nil),               // 12: conch.v1.Response
-	(*Hello)(nil),                  // 13: conch.v1.Hello
-	(*HelloResponse)(nil),          // 14: conch.v1.HelloResponse
-	(*LeaderHint)(nil),             // 15: conch.v1.LeaderHint
-	(*OpenSessionRequest)(nil),     // 16: conch.v1.OpenSessionRequest
-	(*OpenSessionResponse)(nil),    // 17: conch.v1.OpenSessionResponse
-	(*KeepAliveRequest)(nil),       // 18: conch.v1.KeepAliveRequest
-	(*KeepAlive)(nil),              // 19: conch.v1.KeepAlive
-	(*KeepAliveResponse)(nil),      // 20: conch.v1.KeepAliveResponse
-	(*Alive)(nil),                  // 21: conch.v1.Alive
-	(*CloseSessionRequest)(nil),    // 22: conch.v1.CloseSessionRequest
-	(*CloseSessionResponse)(nil),   // 23: conch.v1.CloseSessionResponse
-	(*EndSessionRequest)(nil),      // 24: conch.v1.EndSessionRequest
-	(*EndSessionResponse)(nil),     // 25: conch.v1.EndSessionResponse
-	(*AttachSessionRequest)(nil),   // 26: conch.v1.AttachSessionRequest
-	(*AttachSessionResponse)(nil),  // 27: conch.v1.AttachSessionResponse
-	(*SessionEnded)(nil),           // 28: conch.v1.SessionEnded
-	(*SessionInfo)(nil),            // 29: conch.v1.SessionInfo
-	(*ListSessionsRequest)(nil),    // 30: conch.v1.ListSessionsRequest
-	(*ListSessionsResponse)(nil),   // 31: conch.v1.ListSessionsResponse
-	(*ShowSessionRequest)(nil),     // 32: conch.v1.ShowSessionRequest
-	(*ShowSessionResponse)(nil),    // 33: conch.v1.ShowSessionResponse
-	(*ClaimItem)(nil),              // 34: conch.v1.ClaimItem
-	(*AcquireRequest)(nil),         // 35: conch.v1.AcquireRequest
-	(*Predecessor)(nil),            // 36: conch.v1.Predecessor
-	(*AcquireResponse)(nil),        // 37: conch.v1.AcquireResponse
-	(*ClaimEvent)(nil),             // 38: conch.v1.ClaimEvent
-	(*ReleaseRequest)(nil),         // 39: conch.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),        // 40: conch.v1.ReleaseResponse
-	(*CancelClaimRequest)(nil),     // 41: conch.v1.CancelClaimRequest
-	(*CancelClaimResponse)(nil),    // 42: conch.v1.CancelClaimResponse
-	(*LockHolder)(nil),             // 43: conch.v1.LockHolder
-	(*LockWaiter)(nil),             // 44: conch.v1.LockWaiter
-	(*LockInfo)(nil),               // 45: conch.v1.LockInfo
-	(*ListLocksRequest)(nil),       // 46: conch.v1.ListLocksRequest
-	(*ListLocksResponse)(nil),      // 47: conch.v1.ListLocksResponse
-	(*ShowLockRequest)(nil),        // 48: conch.v1.ShowLockRequest
-	(*ShowLockResponse)(nil),       // 49: conch.v1.ShowLockResponse
-	(*LockHistoryRequest)(nil),     // 50: conch.v1.LockHistoryRequest
-	(*LockTenure)(nil),             // 51: conch.v1.LockTenure
-	(*LockHistoryResponse)(nil),    // 52: conch.v1.LockHistoryResponse
-	(*BreakLockRequest)(nil),       // 53: conch.v1.BreakLockRequest
-	(*BreakLockResponse)(nil),      // 54: conch.v1.BreakLockResponse
-	(*CheckTokenRequest)(nil),      // 55: conch.v1.CheckTokenRequest
-	(*CheckTokenResponse)(nil),     // 56: conch.v1.CheckTokenResponse
-	(*KeyValue)(nil),               // 57: conch.v1.KeyValue
-	(*RangeRequest)(nil),           // 58: conch.v1.RangeRequest
-	(*RangeResponse)(nil),          // 59: conch.v1.RangeResponse
-	(*PutOp)(nil),                  // 60: conch.v1.PutOp
-	(*DeleteOp)(nil),               // 61: conch.v1.DeleteOp
-	(*Compare)(nil),                // 62: conch.v1.Compare
-	(*Op)(nil),                     // 63: conch.v1.Op
-	(*TxnRequest)(nil),             // 64: conch.v1.TxnRequest
-	(*PutResult)(nil),              // 65: conch.v1.PutResult
-	(*DeleteResult)(nil),           // 66: conch.v1.DeleteResult
-	(*OpResult)(nil),               // 67: conch.v1.OpResult
-	(*TxnResponse)(nil),            // 68: conch.v1.TxnResponse
-	(*CompactRequest)(nil),         // 69: conch.v1.CompactRequest
-	(*CompactResponse)(nil),        // 70: conch.v1.CompactResponse
-	(*WatchRequest)(nil),           // 71: conch.v1.WatchRequest
-	(*CancelWatchRequest)(nil),     // 72: conch.v1.CancelWatchRequest
-	(*WatchEvent)(nil),             // 73: conch.v1.WatchEvent
-	(*WatchResponse)(nil),          // 74: conch.v1.WatchResponse
-	(*StatusRequest)(nil),          // 75: conch.v1.StatusRequest
-	(*NodeStatus)(nil),             // 76: conch.v1.NodeStatus
-	(*StatusResponse)(nil),         // 77: conch.v1.StatusResponse
-	(*HashRequest)(nil),            // 78: conch.v1.HashRequest
-	(*NodeHash)(nil),               // 79: conch.v1.NodeHash
-	(*HashResponse)(nil),           // 80: conch.v1.HashResponse
-	(*TransferLeaderRequest)(nil),  // 81: conch.v1.TransferLeaderRequest
-	(*TransferLeaderResponse)(nil), // 82: conch.v1.TransferLeaderResponse
-	nil,                            // 83: conch.v1.Error.HolderLabelsEntry
-	nil,                            // 84: conch.v1.OpenSessionRequest.LabelsEntry
-	nil,                            // 85: conch.v1.SessionInfo.LabelsEntry
-	nil,                            // 86: conch.v1.AcquireRequest.LabelsEntry
-	nil,                            // 87: conch.v1.LockHolder.LabelsEntry
-	nil,                            // 88: conch.v1.LockWaiter.LabelsEntry
-	nil,                            // 89: conch.v1.LockTenure.LabelsEntry
+	(Code)(0),                       // 0: conch.v1.Code
+	(EndReason)(0),                  // 1: conch.v1.EndReason
+	(Mode)(0),                       // 2: conch.v1.Mode
+	(ClaimState)(0),                 // 3: conch.v1.ClaimState
+	(Space)(0),                      // 4: conch.v1.Space
+	(Order)(0),                      // 5: conch.v1.Order
+	(Compare_Target)(0),             // 6: conch.v1.Compare.Target
+	(Compare_Result)(0),             // 7: conch.v1.Compare.Result
+	(*Error)(nil),                   // 8: conch.v1.Error
+	(*ClientFrames)(nil),            // 9: conch.v1.ClientFrames
+	(*ServerFrames)(nil),            // 10: conch.v1.ServerFrames
+	(*Request)(nil),                 // 11: conch.v1.Request
+	(*Response)(nil),                // 12: conch.v1.Response
+	(*Hello)(nil),                   // 13: conch.v1.Hello
+	(*HelloResponse)(nil),           // 14: conch.v1.HelloResponse
+	(*LeaderHint)(nil),              // 15: conch.v1.LeaderHint
+	(*OpenSessionRequest)(nil),      // 16: conch.v1.OpenSessionRequest
+	(*OpenSessionResponse)(nil),     // 17: conch.v1.OpenSessionResponse
+	(*KeepAliveRequest)(nil),        // 18: conch.v1.KeepAliveRequest
+	(*KeepAlive)(nil),               // 19: conch.v1.KeepAlive
+	(*KeepAliveResponse)(nil),       // 20: conch.v1.KeepAliveResponse
+	(*Alive)(nil),                   // 21: conch.v1.Alive
+	(*CloseSessionRequest)(nil),     // 22: conch.v1.CloseSessionRequest
+	(*CloseSessionResponse)(nil),    // 23: conch.v1.CloseSessionResponse
+	(*EndSessionRequest)(nil),       // 24: conch.v1.EndSessionRequest
+	(*EndSessionResponse)(nil),      // 25: conch.v1.EndSessionResponse
+	(*AttachSessionRequest)(nil),    // 26: conch.v1.AttachSessionRequest
+	(*AttachSessionResponse)(nil),   // 27: conch.v1.AttachSessionResponse
+	(*SessionEnded)(nil),            // 28: conch.v1.SessionEnded
+	(*SessionInfo)(nil),             // 29: conch.v1.SessionInfo
+	(*ListSessionsRequest)(nil),     // 30: conch.v1.ListSessionsRequest
+	(*ListSessionsResponse)(nil),    // 31: conch.v1.ListSessionsResponse
+	(*ShowSessionRequest)(nil),      // 32: conch.v1.ShowSessionRequest
+	(*ShowSessionResponse)(nil),     // 33: conch.v1.ShowSessionResponse
+	(*ClaimItem)(nil),               // 34: conch.v1.ClaimItem
+	(*AcquireRequest)(nil),          // 35: conch.v1.AcquireRequest
+	(*Predecessor)(nil),             // 36: conch.v1.Predecessor
+	(*AcquireResponse)(nil),         // 37: conch.v1.AcquireResponse
+	(*ClaimEvent)(nil),              // 38: conch.v1.ClaimEvent
+	(*ReleaseRequest)(nil),          // 39: conch.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),         // 40: conch.v1.ReleaseResponse
+	(*CancelClaimRequest)(nil),      // 41: conch.v1.CancelClaimRequest
+	(*CancelClaimResponse)(nil),     // 42: conch.v1.CancelClaimResponse
+	(*LockHolder)(nil),              // 43: conch.v1.LockHolder
+	(*LockWaiter)(nil),              // 44: conch.v1.LockWaiter
+	(*LockInfo)(nil),                // 45: conch.v1.LockInfo
+	(*ListLocksRequest)(nil),        // 46: conch.v1.ListLocksRequest
+	(*ListLocksResponse)(nil),       // 47: conch.v1.ListLocksResponse
+	(*ShowLockRequest)(nil),         // 48: conch.v1.ShowLockRequest
+	(*ShowLockResponse)(nil),        // 49: conch.v1.ShowLockResponse
+	(*LockHistoryRequest)(nil),      // 50: conch.v1.LockHistoryRequest
+	(*LockTenure)(nil),              // 51: conch.v1.LockTenure
+	(*LockHistoryResponse)(nil),     // 52: conch.v1.LockHistoryResponse
+	(*BreakLockRequest)(nil),        // 53: conch.v1.BreakLockRequest
+	(*BreakLockResponse)(nil),       // 54: conch.v1.BreakLockResponse
+	(*CheckTokenRequest)(nil),       // 55: conch.v1.CheckTokenRequest
+	(*CheckTokenResponse)(nil),      // 56: conch.v1.CheckTokenResponse
+	(*CampaignRequest)(nil),         // 57: conch.v1.CampaignRequest
+	(*CampaignResponse)(nil),        // 58: conch.v1.CampaignResponse
+	(*ProclaimRequest)(nil),         // 59: conch.v1.ProclaimRequest
+	(*ProclaimResponse)(nil),        // 60: conch.v1.ProclaimResponse
+	(*ResignRequest)(nil),           // 61: conch.v1.ResignRequest
+	(*ResignResponse)(nil),          // 62: conch.v1.ResignResponse
+	(*TransferRequest)(nil),         // 63: conch.v1.TransferRequest
+	(*TransferResponse)(nil),        // 64: conch.v1.TransferResponse
+	(*Candidate)(nil),               // 65: conch.v1.Candidate
+	(*Leader)(nil),                  // 66: conch.v1.Leader
+	(*ElectionInfo)(nil),            // 67: conch.v1.ElectionInfo
+	(*ListElectionsRequest)(nil),    // 68: conch.v1.ListElectionsRequest
+	(*ListElectionsResponse)(nil),   // 69: conch.v1.ListElectionsResponse
+	(*ShowElectionRequest)(nil),     // 70: conch.v1.ShowElectionRequest
+	(*ShowElectionResponse)(nil),    // 71: conch.v1.ShowElectionResponse
+	(*ElectionHistoryRequest)(nil),  // 72: conch.v1.ElectionHistoryRequest
+	(*LeaderTenure)(nil),            // 73: conch.v1.LeaderTenure
+	(*ElectionHistoryResponse)(nil), // 74: conch.v1.ElectionHistoryResponse
+	(*KeyValue)(nil),                // 75: conch.v1.KeyValue
+	(*RangeRequest)(nil),            // 76: conch.v1.RangeRequest
+	(*RangeResponse)(nil),           // 77: conch.v1.RangeResponse
+	(*PutOp)(nil),                   // 78: conch.v1.PutOp
+	(*DeleteOp)(nil),                // 79: conch.v1.DeleteOp
+	(*Compare)(nil),                 // 80: conch.v1.Compare
+	(*Op)(nil),                      // 81: conch.v1.Op
+	(*TxnRequest)(nil),              // 82: conch.v1.TxnRequest
+	(*PutResult)(nil),               // 83: conch.v1.PutResult
+	(*DeleteResult)(nil),            // 84: conch.v1.DeleteResult
+	(*OpResult)(nil),                // 85: conch.v1.OpResult
+	(*TxnResponse)(nil),             // 86: conch.v1.TxnResponse
+	(*CompactRequest)(nil),          // 87: conch.v1.CompactRequest
+	(*CompactResponse)(nil),         // 88: conch.v1.CompactResponse
+	(*WatchRequest)(nil),            // 89: conch.v1.WatchRequest
+	(*CancelWatchRequest)(nil),      // 90: conch.v1.CancelWatchRequest
+	(*WatchEvent)(nil),              // 91: conch.v1.WatchEvent
+	(*WatchResponse)(nil),           // 92: conch.v1.WatchResponse
+	(*StatusRequest)(nil),           // 93: conch.v1.StatusRequest
+	(*NodeStatus)(nil),              // 94: conch.v1.NodeStatus
+	(*StatusResponse)(nil),          // 95: conch.v1.StatusResponse
+	(*HashRequest)(nil),             // 96: conch.v1.HashRequest
+	(*NodeHash)(nil),                // 97: conch.v1.NodeHash
+	(*HashResponse)(nil),            // 98: conch.v1.HashResponse
+	(*TransferLeaderRequest)(nil),   // 99: conch.v1.TransferLeaderRequest
+	(*TransferLeaderResponse)(nil),  // 100: conch.v1.TransferLeaderResponse
+	nil,                             // 101: conch.v1.Error.HolderLabelsEntry
+	nil,                             // 102: conch.v1.OpenSessionRequest.LabelsEntry
+	nil,                             // 103: conch.v1.SessionInfo.LabelsEntry
+	nil,                             // 104: conch.v1.AcquireRequest.LabelsEntry
+	nil,                             // 105: conch.v1.LockHolder.LabelsEntry
+	nil,                             // 106: conch.v1.LockWaiter.LabelsEntry
+	nil,                             // 107: conch.v1.LockTenure.LabelsEntry
+	nil,                             // 108: conch.v1.CampaignRequest.LabelsEntry
+	nil,                             // 109: conch.v1.Candidate.LabelsEntry
+	nil,                             // 110: conch.v1.Leader.LabelsEntry
+	nil,                             // 111: conch.v1.LeaderTenure.LabelsEntry
 }
 var file_conch_proto_depIdxs = []int32{
 	0,   // 0: conch.v1.Error.code:type_name -> conch.v1.Code
-	83,  // 1: conch.v1.Error.holder_labels:type_name -> conch.v1.Error.HolderLabelsEntry
+	101, // 1: conch.v1.Error.holder_labels:type_name -> conch.v1.Error.HolderLabelsEntry
 	11,  // 2: conch.v1.ClientFrames.requests:type_name -> conch.v1.Request
 	12,  // 3: conch.v1.ServerFrames.responses:type_name -> conch.v1.Response
 	13,  // 4: conch.v1.Request.hello:type_name -> conch.v1.Hello
@@ -7268,144 +9165,188 @@ var file_conch_proto_depIdxs = []int32{
 	50,  // 17: conch.v1.Request.lock_history:type_name -> conch.v1.LockHistoryRequest
 	53,  // 18: conch.v1.Request.break_lock:type_name -> conch.v1.BreakLockRequest
 	55,  // 19: conch.v1.Request.check_token:type_name -> conch.v1.CheckTokenRequest
-	58,  // 20: conch.v1.Request.range:type_name -> conch.v1.RangeRequest
-	64,  // 21: conch.v1.Request.txn:type_name -> conch.v1.TxnRequest
-	69,  // 22: conch.v1.Request.compact:type_name -> conch.v1.CompactRequest
-	71,  // 23: conch.v1.Request.watch:type_name -> conch.v1.WatchRequest
-	72,  // 24: conch.v1.Request.cancel_watch:type_name -> conch.v1.CancelWatchRequest
-	75,  // 25: conch.v1.Request.status:type_name -> conch.v1.StatusRequest
-	78,  // 26: conch.v1.Request.hash:type_name -> conch.v1.HashRequest
-	81,  // 27: conch.v1.Request.transfer_leader:type_name -> conch.v1.TransferLeaderRequest
-	8,   // 28: conch.v1.Response.error:type_name -> conch.v1.Error
-	14,  // 29: conch.v1.Response.hello:type_name -> conch.v1.HelloResponse
-	17,  // 30: conch.v1.Response.open_session:type_name -> conch.v1.OpenSessionResponse
-	21,  // 31: conch.v1.Response.alive:type_name -> conch.v1.Alive
-	23,  // 32: conch.v1.Response.close_session:type_name -> conch.v1.CloseSessionResponse
-	25,  // 33: conch.v1.Response.end_session:type_name -> conch.v1.EndSessionResponse
-	27,  // 34: conch.v1.Response.attach_session:type_name -> conch.v1.AttachSessionResponse
-	31,  // 35: conch.v1.Response.list_sessions:type_name -> conch.v1.ListSessionsResponse
-	33,  // 36: conch.v1.Response.show_session:type_name -> conch.v1.ShowSessionResponse
-	37,  // 37: conch.v1.Response.acquire:type_name -> conch.v1.AcquireResponse
-	40,  // 38: conch.v1.Response.release:type_name -> conch.v1.ReleaseResponse
-	42,  // 39: conch.v1.Response.cancel_claim:type_name -> conch.v1.CancelClaimResponse
-	47,  // 40: conch.v1.Response.list_locks:type_name -> conch.v1.ListLocksResponse
-	49,  // 41: conch.v1.Response.show_lock:type_name -> conch.v1.ShowLockResponse
-	52,  // 42: conch.v1.Response.lock_history:type_name -> conch.v1.LockHistoryResponse
-	54,  // 43: conch.v1.Response.break_lock:type_name -> conch.v1.BreakLockResponse
-	56,  // 44: conch.v1.Response.check_token:type_name -> conch.v1.CheckTokenResponse
-	59,  // 45: conch.v1.Response.range:type_name -> conch.v1.RangeResponse
-	68,  // 46: conch.v1.Response.txn:type_name -> conch.v1.TxnResponse
-	70,  // 47: conch.v1.Response.compact:type_name -> conch.v1.CompactResponse
-	74,  // 48: conch.v1.Response.watch:type_name -> conch.v1.WatchResponse
-	77,  // 49: conch.v1.Response.status:type_name -> conch.v1.StatusResponse
-	80,  // 50: conch.v1.Response.hash:type_name -> conch.v1.HashResponse
-	82,  // 51: conch.v1.Response.transfer_leader:type_name -> conch.v1.TransferLeaderResponse
-	38,  // 52: conch.v1.Response.claim:type_name -> conch.v1.ClaimEvent
-	28,  // 53: conch.v1.Response.session_ended:type_name -> conch.v1.SessionEnded
-	15,  // 54: conch.v1.Response.leader:type_name -> conch.v1.LeaderHint
-	15,  // 55: conch.v1.HelloResponse.leader:type_name -> conch.v1.LeaderHint
-	84,  // 56: conch.v1.OpenSessionRequest.labels:type_name -> conch.v1.OpenSessionRequest.LabelsEntry
-	19,  // 57: conch.v1.KeepAliveRequest.sessions:type_name -> conch.v1.KeepAlive
-	19,  // 58: conch.v1.KeepAliveResponse.alive:type_name -> conch.v1.KeepAlive
-	19,  // 59: conch.v1.Alive.sessions:type_name -> conch.v1.KeepAlive
-	37,  // 60: conch.v1.AttachSessionResponse.claims:type_name -> conch.v1.AcquireResponse
-	1,   // 61: conch.v1.SessionEnded.reason:type_name -> conch.v1.EndReason
-	85,  // 62: conch.v1.SessionInfo.labels:type_name -> conch.v1.SessionInfo.LabelsEntry
-	29,  // 63: conch.v1.ListSessionsResponse.sessions:type_name -> conch.v1.SessionInfo
-	29,  // 64: conch.v1.ShowSessionResponse.session:type_name -> conch.v1.SessionInfo
-	2,   // 65: conch.v1.ClaimItem.mode:type_name -> conch.v1.Mode
-	34,  // 66: conch.v1.AcquireRequest.items:type_name -> conch.v1.ClaimItem
-	86,  // 67: conch.v1.AcquireRequest.labels:type_name -> conch.v1.AcquireRequest.LabelsEntry
-	1,   // 68: conch.v1.Predecessor.ended:type_name -> conch.v1.EndReason
-	3,   // 69: conch.v1.AcquireResponse.state:type_name -> conch.v1.ClaimState
-	36,  // 70: conch.v1.AcquireResponse.predecessor:type_name -> conch.v1.Predecessor
-	37,  // 71: conch.v1.ClaimEvent.granted:type_name -> conch.v1.AcquireResponse
-	8,   // 72: conch.v1.ClaimEvent.error:type_name -> conch.v1.Error
-	87,  // 73: conch.v1.LockHolder.labels:type_name -> conch.v1.LockHolder.LabelsEntry
-	88,  // 74: conch.v1.LockWaiter.labels:type_name -> conch.v1.LockWaiter.LabelsEntry
-	2,   // 75: conch.v1.LockWaiter.mode:type_name -> conch.v1.Mode
-	2,   // 76: conch.v1.LockInfo.mode:type_name -> conch.v1.Mode
-	43,  // 77: conch.v1.LockInfo.holders:type_name -> conch.v1.LockHolder
-	44,  // 78: conch.v1.LockInfo.waiters:type_name -> conch.v1.LockWaiter
-	36,  // 79: conch.v1.LockInfo.last:type_name -> conch.v1.Predecessor
-	36,  // 80: conch.v1.LockInfo.ended:type_name -> conch.v1.Predecessor
-	45,  // 81: conch.v1.ListLocksResponse.locks:type_name -> conch.v1.LockInfo
-	45,  // 82: conch.v1.ShowLockResponse.lock:type_name -> conch.v1.LockInfo
-	89,  // 83: conch.v1.LockTenure.labels:type_name -> conch.v1.LockTenure.LabelsEntry
-	1,   // 84: conch.v1.LockTenure.ended:type_name -> conch.v1.EndReason
-	51,  // 85: conch.v1.LockHistoryResponse.tenures:type_name -> conch.v1.LockTenure
-	4,   // 86: conch.v1.RangeRequest.space:type_name -> conch.v1.Space
-	5,   // 87: conch.v1.RangeRequest.order:type_name -> conch.v1.Order
-	57,  // 88: conch.v1.RangeResponse.kvs:type_name -> conch.v1.KeyValue
-	6,   // 89: conch.v1.Compare.target:type_name -> conch.v1.Compare.Target
-	7,   // 90: conch.v1.Compare.result:type_name -> conch.v1.Compare.Result
-	58,  // 91: conch.v1.Op.range:type_name -> conch.v1.RangeRequest
-	60,  // 92: conch.v1.Op.put:type_name -> conch.v1.PutOp
-	61,  // 93: conch.v1.Op.delete:type_name -> conch.v1.DeleteOp
-	64,  // 94: conch.v1.Op.txn:type_name -> conch.v1.TxnRequest
-	62,  // 95: conch.v1.TxnRequest.compares:type_name -> conch.v1.Compare
-	63,  // 96: conch.v1.TxnRequest.success:type_name -> conch.v1.Op
-	63,  // 97: conch.v1.TxnRequest.failure:type_name -> conch.v1.Op
-	57,  // 98: conch.v1.PutResult.prev:type_name -> conch.v1.KeyValue
-	57,  // 99: conch.v1.DeleteResult.prevs:type_name -> conch.v1.KeyValue
-	59,  // 100: conch.v1.OpResult.range:type_name -> conch.v1.RangeResponse
-	65,  // 101: conch.v1.OpResult.put:type_name -> conch.v1.PutResult
-	66,  // 102: conch.v1.OpResult.delete:type_name -> conch.v1.DeleteResult
-	68,  // 103: conch.v1.OpResult.txn:type_name -> conch.v1.TxnResponse
-	67,  // 104: conch.v1.TxnResponse.results:type_name -> conch.v1.OpResult
-	4,   // 105: conch.v1.WatchRequest.space:type_name -> conch.v1.Space
-	57,  // 106: conch.v1.WatchEvent.kv:type_name -> conch.v1.KeyValue
-	57,  // 107: conch.v1.WatchEvent.prev:type_name -> conch.v1.KeyValue
-	73,  // 108: conch.v1.WatchResponse.events:type_name -> conch.v1.WatchEvent
-	76,  // 109: conch.v1.StatusResponse.nodes:type_name -> conch.v1.NodeStatus
-	79,  // 110: conch.v1.HashResponse.nodes:type_name -> conch.v1.NodeHash
-	9,   // 111: conch.v1.Conch.Stream:input_type -> conch.v1.ClientFrames
-	16,  // 112: conch.v1.Conch.OpenSession:input_type -> conch.v1.OpenSessionRequest
-	18,  // 113: conch.v1.Conch.KeepAlive:input_type -> conch.v1.KeepAliveRequest
-	22,  // 114: conch.v1.Conch.CloseSession:input_type -> conch.v1.CloseSessionRequest
-	24,  // 115: conch.v1.Conch.EndSession:input_type -> conch.v1.EndSessionRequest
-	30,  // 116: conch.v1.Conch.ListSessions:input_type -> conch.v1.ListSessionsRequest
-	32,  // 117: conch.v1.Conch.ShowSession:input_type -> conch.v1.ShowSessionRequest
-	35,  // 118: conch.v1.Conch.Acquire:input_type -> conch.v1.AcquireRequest
-	39,  // 119: conch.v1.Conch.Release:input_type -> conch.v1.ReleaseRequest
-	41,  // 120: conch.v1.Conch.CancelClaim:input_type -> conch.v1.CancelClaimRequest
-	46,  // 121: conch.v1.Conch.ListLocks:input_type -> conch.v1.ListLocksRequest
-	48,  // 122: conch.v1.Conch.ShowLock:input_type -> conch.v1.ShowLockRequest
-	50,  // 123: conch.v1.Conch.LockHistory:input_type -> conch.v1.LockHistoryRequest
-	53,  // 124: conch.v1.Conch.BreakLock:input_type -> conch.v1.BreakLockRequest
-	55,  // 125: conch.v1.Conch.CheckToken:input_type -> conch.v1.CheckTokenRequest
-	58,  // 126: conch.v1.Conch.Range:input_type -> conch.v1.RangeRequest
-	64,  // 127: conch.v1.Conch.Txn:input_type -> conch.v1.TxnRequest
-	69,  // 128: conch.v1.Conch.Compact:input_type -> conch.v1.CompactRequest
-	75,  // 129: conch.v1.Conch.Status:input_type -> conch.v1.StatusRequest
-	78,  // 130: conch.v1.Conch.Hash:input_type -> conch.v1.HashRequest
-	81,  // 131: conch.v1.Conch.TransferLeader:input_type -> conch.v1.TransferLeaderRequest
-	10,  // 132: conch.v1.Conch.Stream:output_type -> conch.v1.ServerFrames
-	17,  // 133: conch.v1.Conch.OpenSession:output_type -> conch.v1.OpenSessionResponse
-	20,  // 134: conch.v1.Conch.KeepAlive:output_type -> conch.v1.KeepAliveResponse
-	23,  // 135: conch.v1.Conch.CloseSession:output_type -> conch.v1.CloseSessionResponse
-	25,  // 136: conch.v1.Conch.EndSession:output_type -> conch.v1.EndSessionResponse
-	31,  // 137: conch.v1.Conch.ListSessions:output_type -> conch.v1.ListSessionsResponse
-	33,  // 138: conch.v1.Conch.ShowSession:output_type -> conch.v1.ShowSessionResponse
-	37,  // 139: conch.v1.Conch.Acquire:output_type -> conch.v1.AcquireResponse
-	40,  // 140: conch.v1.Conch.Release:output_type -> conch.v1.ReleaseResponse
-	42,  // 141: conch.v1.Conch.CancelClaim:output_type -> conch.v1.CancelClaimResponse
-	47,  // 142: conch.v1.Conch.ListLocks:output_type -> conch.v1.ListLocksResponse
-	49,  // 143: conch.v1.Conch.ShowLock:output_type -> conch.v1.ShowLockResponse
-	52,  // 144: conch.v1.Conch.LockHistory:output_type -> conch.v1.LockHistoryResponse
-	54,  // 145: conch.v1.Conch.BreakLock:output_type -> conch.v1.BreakLockResponse
-	56,  // 146: conch.v1.Conch.CheckToken:output_type -> conch.v1.CheckTokenResponse
-	59,  // 147: conch.v1.Conch.Range:output_type -> conch.v1.RangeResponse
-	68,  // 148: conch.v1.Conch.Txn:output_type -> conch.v1.TxnResponse
-	70,  // 149: conch.v1.Conch.Compact:output_type -> conch.v1.CompactResponse
-	77,  // 150: conch.v1.Conch.Status:output_type -> conch.v1.StatusResponse
-	80,  // 151: conch.v1.Conch.Hash:output_type -> conch.v1.HashResponse
-	82,  // 152: conch.v1.Conch.TransferLeader:output_type -> conch.v1.TransferLeaderResponse
-	132, // [132:153] is the sub-list for method output_type
-	111, // [111:132] is the sub-list for method input_type
-	111, // [111:111] is the sub-list for extension type_name
-	111, // [111:111] is the sub-list for extension extendee
-	0,   // [0:111] is the sub-list for field type_name
+	76,  // 20: conch.v1.Request.range:type_name -> conch.v1.RangeRequest
+	82,  // 21: conch.v1.Request.txn:type_name -> conch.v1.TxnRequest
+	87,  // 22: conch.v1.Request.compact:type_name -> conch.v1.CompactRequest
+	89,  // 23: conch.v1.Request.watch:type_name -> conch.v1.WatchRequest
+	90,  // 24: conch.v1.Request.cancel_watch:type_name -> conch.v1.CancelWatchRequest
+	93,  // 25: conch.v1.Request.status:type_name -> conch.v1.StatusRequest
+	96,  // 26: conch.v1.Request.hash:type_name -> conch.v1.HashRequest
+	99,  // 27: conch.v1.Request.transfer_leader:type_name -> conch.v1.TransferLeaderRequest
+	57,  // 28: conch.v1.Request.campaign:type_name -> conch.v1.CampaignRequest
+	59,  // 29: conch.v1.Request.proclaim:type_name -> conch.v1.ProclaimRequest
+	61,  // 30: conch.v1.Request.resign:type_name -> conch.v1.ResignRequest
+	63,  // 31: conch.v1.Request.transfer:type_name -> conch.v1.TransferRequest
+	68,  // 32: conch.v1.Request.list_elections:type_name -> conch.v1.ListElectionsRequest
+	70,  // 33: conch.v1.Request.show_election:type_name -> conch.v1.ShowElectionRequest
+	72,  // 34: conch.v1.Request.election_history:type_name -> conch.v1.ElectionHistoryRequest
+	8,   // 35: conch.v1.Response.error:type_name -> conch.v1.Error
+	14,  // 36: conch.v1.Response.hello:type_name -> conch.v1.HelloResponse
+	17,  // 37: conch.v1.Response.open_session:type_name -> conch.v1.OpenSessionResponse
+	21,  // 38: conch.v1.Response.alive:type_name -> conch.v1.Alive
+	23,  // 39: conch.v1.Response.close_session:type_name -> conch.v1.CloseSessionResponse
+	25,  // 40: conch.v1.Response.end_session:type_name -> conch.v1.EndSessionResponse
+	27,  // 41: conch.v1.Response.attach_session:type_name -> conch.v1.AttachSessionResponse
+	31,  // 42: conch.v1.Response.list_sessions:type_name -> conch.v1.ListSessionsResponse
+	33,  // 43: conch.v1.Response.show_session:type_name -> conch.v1.ShowSessionResponse
+	37,  // 44: conch.v1.Response.acquire:type_name -> conch.v1.AcquireResponse
+	40,  // 45: conch.v1.Response.release:type_name -> conch.v1.ReleaseResponse
+	42,  // 46: conch.v1.Response.cancel_claim:type_name -> conch.v1.CancelClaimResponse
+	47,  // 47: conch.v1.Response.list_locks:type_name -> conch.v1.ListLocksResponse
+	49,  // 48: conch.v1.Response.show_lock:type_name -> conch.v1.ShowLockResponse
+	52,  // 49: conch.v1.Response.lock_history:type_name -> conch.v1.LockHistoryResponse
+	54,  // 50: conch.v1.Response.break_lock:type_name -> conch.v1.BreakLockResponse
+	56,  // 51: conch.v1.Response.check_token:type_name -> conch.v1.CheckTokenResponse
+	77,  // 52: conch.v1.Response.range:type_name -> conch.v1.RangeResponse
+	86,  // 53: conch.v1.Response.txn:type_name -> conch.v1.TxnResponse
+	88,  // 54: conch.v1.Response.compact:type_name -> conch.v1.CompactResponse
+	92,  // 55: conch.v1.Response.watch:type_name -> conch.v1.WatchResponse
+	95,  // 56: conch.v1.Response.status:type_name -> conch.v1.StatusResponse
+	98,  // 57: conch.v1.Response.hash:type_name -> conch.v1.HashResponse
+	100, // 58: conch.v1.Response.transfer_leader:type_name -> conch.v1.TransferLeaderResponse
+	38,  // 59: conch.v1.Response.claim:type_name -> conch.v1.ClaimEvent
+	28,  // 60: conch.v1.Response.session_ended:type_name -> conch.v1.SessionEnded
+	15,  // 61: conch.v1.Response.leader:type_name -> conch.v1.LeaderHint
+	58,  // 62: conch.v1.Response.campaign:type_name -> conch.v1.CampaignResponse
+	60,  // 63: conch.v1.Response.proclaim:type_name -> conch.v1.ProclaimResponse
+	62,  // 64: conch.v1.Response.resign:type_name -> conch.v1.ResignResponse
+	64,  // 65: conch.v1.Response.transfer:type_name -> conch.v1.TransferResponse
+	69,  // 66: conch.v1.Response.list_elections:type_name -> conch.v1.ListElectionsResponse
+	71,  // 67: conch.v1.Response.show_election:type_name -> conch.v1.ShowElectionResponse
+	74,  // 68: conch.v1.Response.election_history:type_name -> conch.v1.ElectionHistoryResponse
+	15,  // 69: conch.v1.HelloResponse.leader:type_name -> conch.v1.LeaderHint
+	102, // 70: conch.v1.OpenSessionRequest.labels:type_name -> conch.v1.OpenSessionRequest.LabelsEntry
+	19,  // 71: conch.v1.KeepAliveRequest.sessions:type_name -> conch.v1.KeepAlive
+	19,  // 72: conch.v1.KeepAliveResponse.alive:type_name -> conch.v1.KeepAlive
+	19,  // 73: conch.v1.Alive.sessions:type_name -> conch.v1.KeepAlive
+	37,  // 74: conch.v1.AttachSessionResponse.claims:type_name -> conch.v1.AcquireResponse
+	58,  // 75: conch.v1.AttachSessionResponse.candidacies:type_name -> conch.v1.CampaignResponse
+	1,   // 76: conch.v1.SessionEnded.reason:type_name -> conch.v1.EndReason
+	103, // 77: conch.v1.SessionInfo.labels:type_name -> conch.v1.SessionInfo.LabelsEntry
+	29,  // 78: conch.v1.ListSessionsResponse.sessions:type_name -> conch.v1.SessionInfo
+	29,  // 79: conch.v1.ShowSessionResponse.session:type_name -> conch.v1.SessionInfo
+	2,   // 80: conch.v1.ClaimItem.mode:type_name -> conch.v1.Mode
+	34,  // 81: conch.v1.AcquireRequest.items:type_name -> conch.v1.ClaimItem
+	104, // 82: conch.v1.AcquireRequest.labels:type_name -> conch.v1.AcquireRequest.LabelsEntry
+	1,   // 83: conch.v1.Predecessor.ended:type_name -> conch.v1.EndReason
+	3,   // 84: conch.v1.AcquireResponse.state:type_name -> conch.v1.ClaimState
+	36,  // 85: conch.v1.AcquireResponse.predecessor:type_name -> conch.v1.Predecessor
+	37,  // 86: conch.v1.ClaimEvent.granted:type_name -> conch.v1.AcquireResponse
+	8,   // 87: conch.v1.ClaimEvent.error:type_name -> conch.v1.Error
+	58,  // 88: conch.v1.ClaimEvent.leads:type_name -> conch.v1.CampaignResponse
+	105, // 89: conch.v1.LockHolder.labels:type_name -> conch.v1.LockHolder.LabelsEntry
+	106, // 90: conch.v1.LockWaiter.labels:type_name -> conch.v1.LockWaiter.LabelsEntry
+	2,   // 91: conch.v1.LockWaiter.mode:type_name -> conch.v1.Mode
+	2,   // 92: conch.v1.LockInfo.mode:type_name -> conch.v1.Mode
+	43,  // 93: conch.v1.LockInfo.holders:type_name -> conch.v1.LockHolder
+	44,  // 94: conch.v1.LockInfo.waiters:type_name -> conch.v1.LockWaiter
+	36,  // 95: conch.v1.LockInfo.last:type_name -> conch.v1.Predecessor
+	36,  // 96: conch.v1.LockInfo.ended:type_name -> conch.v1.Predecessor
+	45,  // 97: conch.v1.ListLocksResponse.locks:type_name -> conch.v1.LockInfo
+	45,  // 98: conch.v1.ShowLockResponse.lock:type_name -> conch.v1.LockInfo
+	107, // 99: conch.v1.LockTenure.labels:type_name -> conch.v1.LockTenure.LabelsEntry
+	1,   // 100: conch.v1.LockTenure.ended:type_name -> conch.v1.EndReason
+	51,  // 101: conch.v1.LockHistoryResponse.tenures:type_name -> conch.v1.LockTenure
+	108, // 102: conch.v1.CampaignRequest.labels:type_name -> conch.v1.CampaignRequest.LabelsEntry
+	3,   // 103: conch.v1.CampaignResponse.state:type_name -> conch.v1.ClaimState
+	36,  // 104: conch.v1.CampaignResponse.predecessor:type_name -> conch.v1.Predecessor
+	109, // 105: conch.v1.Candidate.labels:type_name -> conch.v1.Candidate.LabelsEntry
+	110, // 106: conch.v1.Leader.labels:type_name -> conch.v1.Leader.LabelsEntry
+	66,  // 107: conch.v1.ElectionInfo.leader:type_name -> conch.v1.Leader
+	65,  // 108: conch.v1.ElectionInfo.candidates:type_name -> conch.v1.Candidate
+	36,  // 109: conch.v1.ElectionInfo.last:type_name -> conch.v1.Predecessor
+	36,  // 110: conch.v1.ElectionInfo.ended:type_name -> conch.v1.Predecessor
+	67,  // 111: conch.v1.ListElectionsResponse.elections:type_name -> conch.v1.ElectionInfo
+	67,  // 112: conch.v1.ShowElectionResponse.election:type_name -> conch.v1.ElectionInfo
+	111, // 113: conch.v1.LeaderTenure.labels:type_name -> conch.v1.LeaderTenure.LabelsEntry
+	1,   // 114: conch.v1.LeaderTenure.ended:type_name -> conch.v1.EndReason
+	73,  // 115: conch.v1.ElectionHistoryResponse.tenures:type_name -> conch.v1.LeaderTenure
+	4,   // 116: conch.v1.RangeRequest.space:type_name -> conch.v1.Space
+	5,   // 117: conch.v1.RangeRequest.order:type_name -> conch.v1.Order
+	75,  // 118: conch.v1.RangeResponse.kvs:type_name -> conch.v1.KeyValue
+	6,   // 119: conch.v1.Compare.target:type_name -> conch.v1.Compare.Target
+	7,   // 120: conch.v1.Compare.result:type_name -> conch.v1.Compare.Result
+	76,  // 121: conch.v1.Op.range:type_name -> conch.v1.RangeRequest
+	78,  // 122: conch.v1.Op.put:type_name -> conch.v1.PutOp
+	79,  // 123: conch.v1.Op.delete:type_name -> conch.v1.DeleteOp
+	82,  // 124: conch.v1.Op.txn:type_name -> conch.v1.TxnRequest
+	80,  // 125: conch.v1.TxnRequest.compares:type_name -> conch.v1.Compare
+	81,  // 126: conch.v1.TxnRequest.success:type_name -> conch.v1.Op
+	81,  // 127: conch.v1.TxnRequest.failure:type_name -> conch.v1.Op
+	75,  // 128: conch.v1.PutResult.prev:type_name -> conch.v1.KeyValue
+	75,  // 129: conch.v1.DeleteResult.prevs:type_name -> conch.v1.KeyValue
+	77,  // 130: conch.v1.OpResult.range:type_name -> conch.v1.RangeResponse
+	83,  // 131: conch.v1.OpResult.put:type_name -> conch.v1.PutResult
+	84,  // 132: conch.v1.OpResult.delete:type_name -> conch.v1.DeleteResult
+	86,  // 133: conch.v1.OpResult.txn:type_name -> conch.v1.TxnResponse
+	85,  // 134: conch.v1.TxnResponse.results:type_name -> conch.v1.OpResult
+	4,   // 135: conch.v1.WatchRequest.space:type_name -> conch.v1.Space
+	75,  // 136: conch.v1.WatchEvent.kv:type_name -> conch.v1.KeyValue
+	75,  // 137: conch.v1.WatchEvent.prev:type_name -> conch.v1.KeyValue
+	91,  // 138: conch.v1.WatchResponse.events:type_name -> conch.v1.WatchEvent
+	94,  // 139: conch.v1.StatusResponse.nodes:type_name -> conch.v1.NodeStatus
+	97,  // 140: conch.v1.HashResponse.nodes:type_name -> conch.v1.NodeHash
+	9,   // 141: conch.v1.Conch.Stream:input_type -> conch.v1.ClientFrames
+	16,  // 142: conch.v1.Conch.OpenSession:input_type -> conch.v1.OpenSessionRequest
+	18,  // 143: conch.v1.Conch.KeepAlive:input_type -> conch.v1.KeepAliveRequest
+	22,  // 144: conch.v1.Conch.CloseSession:input_type -> conch.v1.CloseSessionRequest
+	24,  // 145: conch.v1.Conch.EndSession:input_type -> conch.v1.EndSessionRequest
+	30,  // 146: conch.v1.Conch.ListSessions:input_type -> conch.v1.ListSessionsRequest
+	32,  // 147: conch.v1.Conch.ShowSession:input_type -> conch.v1.ShowSessionRequest
+	35,  // 148: conch.v1.Conch.Acquire:input_type -> conch.v1.AcquireRequest
+	39,  // 149: conch.v1.Conch.Release:input_type -> conch.v1.ReleaseRequest
+	41,  // 150: conch.v1.Conch.CancelClaim:input_type -> conch.v1.CancelClaimRequest
+	46,  // 151: conch.v1.Conch.ListLocks:input_type -> conch.v1.ListLocksRequest
+	48,  // 152: conch.v1.Conch.ShowLock:input_type -> conch.v1.ShowLockRequest
+	50,  // 153: conch.v1.Conch.LockHistory:input_type -> conch.v1.LockHistoryRequest
+	53,  // 154: conch.v1.Conch.BreakLock:input_type -> conch.v1.BreakLockRequest
+	55,  // 155: conch.v1.Conch.CheckToken:input_type -> conch.v1.CheckTokenRequest
+	57,  // 156: conch.v1.Conch.Campaign:input_type -> conch.v1.CampaignRequest
+	59,  // 157: conch.v1.Conch.Proclaim:input_type -> conch.v1.ProclaimRequest
+	61,  // 158: conch.v1.Conch.Resign:input_type -> conch.v1.ResignRequest
+	63,  // 159: conch.v1.Conch.Transfer:input_type -> conch.v1.TransferRequest
+	68,  // 160: conch.v1.Conch.ListElections:input_type -> conch.v1.ListElectionsRequest
+	70,  // 161: conch.v1.Conch.ShowElection:input_type -> conch.v1.ShowElectionRequest
+	72,  // 162: conch.v1.Conch.ElectionHistory:input_type -> conch.v1.ElectionHistoryRequest
+	76,  // 163: conch.v1.Conch.Range:input_type -> conch.v1.RangeRequest
+	82,  // 164: conch.v1.Conch.Txn:input_type -> conch.v1.TxnRequest
+	87,  // 165: conch.v1.Conch.Compact:input_type -> conch.v1.CompactRequest
+	93,  // 166: conch.v1.Conch.Status:input_type -> conch.v1.StatusRequest
+	96,  // 167: conch.v1.Conch.Hash:input_type -> conch.v1.HashRequest
+	99,  // 168: conch.v1.Conch.TransferLeader:input_type -> conch.v1.TransferLeaderRequest
+	10,  // 169: conch.v1.Conch.Stream:output_type -> conch.v1.ServerFrames
+	17,  // 170: conch.v1.Conch.OpenSession:output_type -> conch.v1.OpenSessionResponse
+	20,  // 171: conch.v1.Conch.KeepAlive:output_type -> conch.v1.KeepAliveResponse
+	23,  // 172: conch.v1.Conch.CloseSession:output_type -> conch.v1.CloseSessionResponse
+	25,  // 173: conch.v1.Conch.EndSession:output_type -> conch.v1.EndSessionResponse
+	31,  // 174: conch.v1.Conch.ListSessions:output_type -> conch.v1.ListSessionsResponse
+	33,  // 175: conch.v1.Conch.ShowSession:output_type -> conch.v1.ShowSessionResponse
+	37,  // 176: conch.v1.Conch.Acquire:output_type -> conch.v1.AcquireResponse
+	40,  // 177: conch.v1.Conch.Release:output_type -> conch.v1.ReleaseResponse
+	42,  // 178: conch.v1.Conch.CancelClaim:output_type -> conch.v1.CancelClaimResponse
+	47,  // 179: conch.v1.Conch.ListLocks:output_type -> conch.v1.ListLocksResponse
+	49,  // 180: conch.v1.Conch.ShowLock:output_type -> conch.v1.ShowLockResponse
+	52,  // 181: conch.v1.Conch.LockHistory:output_type -> conch.v1.LockHistoryResponse
+	54,  // 182: conch.v1.Conch.BreakLock:output_type -> conch.v1.BreakLockResponse
+	56,  // 183: conch.v1.Conch.CheckToken:output_type -> conch.v1.CheckTokenResponse
+	58,  // 184: conch.v1.Conch.Campaign:output_type -> conch.v1.CampaignResponse
+	60,  // 185: conch.v1.Conch.Proclaim:output_type -> conch.v1.ProclaimResponse
+	62,  // 186: conch.v1.Conch.Resign:output_type -> conch.v1.ResignResponse
+	64,  // 187: conch.v1.Conch.Transfer:output_type -> conch.v1.TransferResponse
+	69,  // 188: conch.v1.Conch.ListElections:output_type -> conch.v1.ListElectionsResponse
+	71,  // 189: conch.v1.Conch.ShowElection:output_type -> conch.v1.ShowElectionResponse
+	74,  // 190: conch.v1.Conch.ElectionHistory:output_type -> conch.v1.ElectionHistoryResponse
+	77,  // 191: conch.v1.Conch.Range:output_type -> conch.v1.RangeResponse
+	86,  // 192: conch.v1.Conch.Txn:output_type -> conch.v1.TxnResponse
+	88,  // 193: conch.v1.Conch.Compact:output_type -> conch.v1.CompactResponse
+	95,  // 194: conch.v1.Conch.Status:output_type -> conch.v1.StatusResponse
+	98,  // 195: conch.v1.Conch.Hash:output_type -> conch.v1.HashResponse
+	100, // 196: conch.v1.Conch.TransferLeader:output_type -> conch.v1.TransferLeaderResponse
+	169, // [169:197] is the sub-list for method output_type
+	141, // [141:169] is the sub-list for method input_type
+	141, // [141:141] is the sub-list for extension type_name
+	141, // [141:141] is the sub-list for extension extendee
+	0,   // [0:141] is the sub-list for field type_name
 }
 
 func init() { file_conch_proto_init() }
@@ -7438,6 +9379,13 @@ func file_conch_proto_init() {
 		(*Request_Status)(nil),
 		(*Request_Hash)(nil),
 		(*Request_TransferLeader)(nil),
+		(*Request_Campaign)(nil),
+		(*Request_Proclaim)(nil),
+		(*Request_Resign)(nil),
+		(*Request_Transfer)(nil),
+		(*Request_ListElections)(nil),
+		(*Request_ShowElection)(nil),
+		(*Request_ElectionHistory)(nil),
 	}
 	file_conch_proto_msgTypes[4].OneofWrappers = []any{
 		(*Response_Hello)(nil),
@@ -7466,14 +9414,21 @@ func file_conch_proto_init() {
 		(*Response_Claim)(nil),
 		(*Response_SessionEnded)(nil),
 		(*Response_Leader)(nil),
+		(*Response_Campaign)(nil),
+		(*Response_Proclaim)(nil),
+		(*Response_Resign)(nil),
+		(*Response_Transfer)(nil),
+		(*Response_ListElections)(nil),
+		(*Response_ShowElection)(nil),
+		(*Response_ElectionHistory)(nil),
 	}
-	file_conch_proto_msgTypes[55].OneofWrappers = []any{
+	file_conch_proto_msgTypes[73].OneofWrappers = []any{
 		(*Op_Range)(nil),
 		(*Op_Put)(nil),
 		(*Op_Delete)(nil),
 		(*Op_Txn)(nil),
 	}
-	file_conch_proto_msgTypes[59].OneofWrappers = []any{
+	file_conch_proto_msgTypes[77].OneofWrappers = []any{
 		(*OpResult_Range)(nil),
 		(*OpResult_Put)(nil),
 		(*OpResult_Delete)(nil),
@@ -7485,7 +9440,7 @@ func file_conch_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_conch_proto_rawDesc), len(file_conch_proto_rawDesc)),
 			NumEnums:      8,
-			NumMessages:   82,
+			NumMessages:   104,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -48,6 +48,13 @@ type DRPCConchClient interface {
 	LockHistory(ctx context.Context, in *LockHistoryRequest) (*LockHistoryResponse, error)
 	BreakLock(ctx context.Context, in *BreakLockRequest) (*BreakLockResponse, error)
 	CheckToken(ctx context.Context, in *CheckTokenRequest) (*CheckTokenResponse, error)
+	Campaign(ctx context.Context, in *CampaignRequest) (*CampaignResponse, error)
+	Proclaim(ctx context.Context, in *ProclaimRequest) (*ProclaimResponse, error)
+	Resign(ctx context.Context, in *ResignRequest) (*ResignResponse, error)
+	Transfer(ctx context.Context, in *TransferRequest) (*TransferResponse, error)
+	ListElections(ctx context.Context, in *ListElectionsRequest) (*ListElectionsResponse, error)
+	ShowElection(ctx context.Context, in *ShowElectionRequest) (*ShowElectionResponse, error)
+	ElectionHistory(ctx context.Context, in *ElectionHistoryRequest) (*ElectionHistoryResponse, error)
 	Range(ctx context.Context, in *RangeRequest) (*RangeResponse, error)
 	Txn(ctx context.Context, in *TxnRequest) (*TxnResponse, error)
 	Compact(ctx context.Context, in *CompactRequest) (*CompactResponse, error)
@@ -231,6 +238,69 @@ func (c *drpcConchClient) CheckToken(ctx context.Context, in *CheckTokenRequest)
 	return out, nil
 }
 
+func (c *drpcConchClient) Campaign(ctx context.Context, in *CampaignRequest) (*CampaignResponse, error) {
+	out := new(CampaignResponse)
+	err := c.cc.Invoke(ctx, "/conch.v1.Conch/Campaign", drpcEncoding_File_conch_proto{}, in, out)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *drpcConchClient) Proclaim(ctx context.Context, in *ProclaimRequest) (*ProclaimResponse, error) {
+	out := new(ProclaimResponse)
+	err := c.cc.Invoke(ctx, "/conch.v1.Conch/Proclaim", drpcEncoding_File_conch_proto{}, in, out)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *drpcConchClient) Resign(ctx context.Context, in *ResignRequest) (*ResignResponse, error) {
+	out := new(ResignResponse)
+	err := c.cc.Invoke(ctx, "/conch.v1.Conch/Resign", drpcEncoding_File_conch_proto{}, in, out)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *drpcConchClient) Transfer(ctx context.Context, in *TransferRequest) (*TransferResponse, error) {
+	out := new(TransferResponse)
+	err := c.cc.Invoke(ctx, "/conch.v1.Conch/Transfer", drpcEncoding_File_conch_proto{}, in, out)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *drpcConchClient) ListElections(ctx context.Context, in *ListElectionsRequest) (*ListElectionsResponse, error) {
+	out := new(ListElectionsResponse)
+	err := c.cc.Invoke(ctx, "/conch.v1.Conch/ListElections", drpcEncoding_File_conch_proto{}, in, out)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *drpcConchClient) ShowElection(ctx context.Context, in *ShowElectionRequest) (*ShowElectionResponse, error) {
+	out := new(ShowElectionResponse)
+	err := c.cc.Invoke(ctx, "/conch.v1.Conch/ShowElection", drpcEncoding_File_conch_proto{}, in, out)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *drpcConchClient) ElectionHistory(ctx context.Context, in *ElectionHistoryRequest) (*ElectionHistoryResponse, error) {
+	out := new(ElectionHistoryResponse)
+	err := c.cc.Invoke(ctx, "/conch.v1.Conch/ElectionHistory", drpcEncoding_File_conch_proto{}, in, out)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *drpcConchClient) Range(ctx context.Context, in *RangeRequest) (*RangeResponse, error) {
 	out := new(RangeResponse)
 	err := c.cc.Invoke(ctx, "/conch.v1.Conch/Range", drpcEncoding_File_conch_proto{}, in, out)
@@ -301,6 +371,13 @@ type DRPCConchServer interface {
 	LockHistory(context.Context, *LockHistoryRequest) (*LockHistoryResponse, error)
 	BreakLock(context.Context, *BreakLockRequest) (*BreakLockResponse, error)
 	CheckToken(context.Context, *CheckTokenRequest) (*CheckTokenResponse, error)
+	Campaign(context.Context, *CampaignRequest) (*CampaignResponse, error)
+	Proclaim(context.Context, *ProclaimRequest) (*ProclaimResponse, error)
+	Resign(context.Context, *ResignRequest) (*ResignResponse, error)
+	Transfer(context.Context, *TransferRequest) (*TransferResponse, error)
+	ListElections(context.Context, *ListElectionsRequest) (*ListElectionsResponse, error)
+	ShowElection(context.Context, *ShowElectionRequest) (*ShowElectionResponse, error)
+	ElectionHistory(context.Context, *ElectionHistoryRequest) (*ElectionHistoryResponse, error)
 	Range(context.Context, *RangeRequest) (*RangeResponse, error)
 	Txn(context.Context, *TxnRequest) (*TxnResponse, error)
 	Compact(context.Context, *CompactRequest) (*CompactResponse, error)
@@ -371,6 +448,34 @@ func (s *DRPCConchUnimplementedServer) CheckToken(context.Context, *CheckTokenRe
 	return nil, drpcerr.WithCode(errors.New("Unimplemented"), drpcerr.Unimplemented)
 }
 
+func (s *DRPCConchUnimplementedServer) Campaign(context.Context, *CampaignRequest) (*CampaignResponse, error) {
+	return nil, drpcerr.WithCode(errors.New("Unimplemented"), drpcerr.Unimplemented)
+}
+
+func (s *DRPCConchUnimplementedServer) Proclaim(context.Context, *ProclaimRequest) (*ProclaimResponse, error) {
+	return nil, drpcerr.WithCode(errors.New("Unimplemented"), drpcerr.Unimplemented)
+}
+
+func (s *DRPCConchUnimplementedServer) Resign(context.Context, *ResignRequest) (*ResignResponse, error) {
+	return nil, drpcerr.WithCode(errors.New("Unimplemented"), drpcerr.Unimplemented)
+}
+
+func (s *DRPCConchUnimplementedServer) Transfer(context.Context, *TransferRequest) (*TransferResponse, error) {
+	return nil, drpcerr.WithCode(errors.New("Unimplemented"), drpcerr.Unimplemented)
+}
+
+func (s *DRPCConchUnimplementedServer) ListElections(context.Context, *ListElectionsRequest) (*ListElectionsResponse, error) {
+	return nil, drpcerr.WithCode(errors.New("Unimplemented"), drpcerr.Unimplemented)
+}
+
+func (s *DRPCConchUnimplementedServer) ShowElection(context.Context, *ShowElectionRequest) (*ShowElectionResponse, error) {
+	return nil, drpcerr.WithCode(errors.New("Unimplemented"), drpcerr.Unimplemented)
+}
+
+func (s *DRPCConchUnimplementedServer) ElectionHistory(context.Context, *ElectionHistoryRequest) (*ElectionHistoryResponse, error) {
+	return nil, drpcerr.WithCode(errors.New("Unimplemented"), drpcerr.Unimplemented)
+}
+
 func (s *DRPCConchUnimplementedServer) Range(context.Context, *RangeRequest) (*RangeResponse, error) {
 	return nil, drpcerr.WithCode(errors.New("Unimplemented"), drpcerr.Unimplemented)
 }
@@ -397,7 +502,7 @@ func (s *DRPCConchUnimplementedServer) TransferLeader(context.Context, *Transfer
 
 type DRPCConchDescription struct{}
 
-func (DRPCConchDescription) NumMethods() int { return 21 }
+func (DRPCConchDescription) NumMethods() int { return 28 }
 
 func (DRPCConchDescription) Method(n int) (string, drpc.Encoding, drpc.Receiver, interface{}, bool) {
 	switch n {
@@ -536,6 +641,69 @@ func (DRPCConchDescription) Method(n int) (string, drpc.Encoding, drpc.Receiver,
 					)
 			}, DRPCConchServer.CheckToken, true
 	case 15:
+		return "/conch.v1.Conch/Campaign", drpcEncoding_File_conch_proto{},
+			func(srv interface{}, ctx context.Context, in1, in2 interface{}) (drpc.Message, error) {
+				return srv.(DRPCConchServer).
+					Campaign(
+						ctx,
+						in1.(*CampaignRequest),
+					)
+			}, DRPCConchServer.Campaign, true
+	case 16:
+		return "/conch.v1.Conch/Proclaim", drpcEncoding_File_conch_proto{},
+			func(srv interface{}, ctx context.Context, in1, in2 interface{}) (drpc.Message, error) {
+				return srv.(DRPCConchServer).
+					Proclaim(
+						ctx,
+						in1.(*ProclaimRequest),
+					)
+			}, DRPCConchServer.Proclaim, true
+	case 17:
+		return "/conch.v1.Conch/Resign", drpcEncoding_File_conch_proto{},
+			func(srv interface{}, ctx context.Context, in1, in2 interface{}) (drpc.Message, error) {
+				return srv.(DRPCConchServer).
+					Resign(
+						ctx,
+						in1.(*ResignRequest),
+					)
+			}, DRPCConchServer.Resign, true
+	case 18:
+		return "/conch.v1.Conch/Transfer", drpcEncoding_File_conch_proto{},
+			func(srv interface{}, ctx context.Context, in1, in2 interface{}) (drpc.Message, error) {
+				return srv.(DRPCConchServer).
+					Transfer(
+						ctx,
+						in1.(*TransferRequest),
+					)
+			}, DRPCConchServer.Transfer, true
+	case 19:
+		return "/conch.v1.Conch/ListElections", drpcEncoding_File_conch_proto{},
+			func(srv interface{}, ctx context.Context, in1, in2 interface{}) (drpc.Message, error) {
+				return srv.(DRPCConchServer).
+					ListElections(
+						ctx,
+						in1.(*ListElectionsRequest),
+					)
+			}, DRPCConchServer.ListElections, true
+	case 20:
+		return "/conch.v1.Conch/ShowElection", drpcEncoding_File_conch_proto{},
+			func(srv interface{}, ctx context.Context, in1, in2 interface{}) (drpc.Message, error) {
+				return srv.(DRPCConchServer).
+					ShowElection(
+						ctx,
+						in1.(*ShowElectionRequest),
+					)
+			}, DRPCConchServer.ShowElection, true
+	case 21:
+		return "/conch.v1.Conch/ElectionHistory", drpcEncoding_File_conch_proto{},
+			func(srv interface{}, ctx context.Context, in1, in2 interface{}) (drpc.Message, error) {
+				return srv.(DRPCConchServer).
+					ElectionHistory(
+						ctx,
+						in1.(*ElectionHistoryRequest),
+					)
+			}, DRPCConchServer.ElectionHistory, true
+	case 22:
 		return "/conch.v1.Conch/Range", drpcEncoding_File_conch_proto{},
 			func(srv interface{}, ctx context.Context, in1, in2 interface{}) (drpc.Message, error) {
 				return srv.(DRPCConchServer).
@@ -544,7 +712,7 @@ func (DRPCConchDescription) Method(n int) (string, drpc.Encoding, drpc.Receiver,
 						in1.(*RangeRequest),
 					)
 			}, DRPCConchServer.Range, true
-	case 16:
+	case 23:
 		return "/conch.v1.Conch/Txn", drpcEncoding_File_conch_proto{},
 			func(srv interface{}, ctx context.Context, in1, in2 interface{}) (drpc.Message, error) {
 				return srv.(DRPCConchServer).
@@ -553,7 +721,7 @@ func (DRPCConchDescription) Method(n int) (string, drpc.Encoding, drpc.Receiver,
 						in1.(*TxnRequest),
 					)
 			}, DRPCConchServer.Txn, true
-	case 17:
+	case 24:
 		return "/conch.v1.Conch/Compact", drpcEncoding_File_conch_proto{},
 			func(srv interface{}, ctx context.Context, in1, in2 interface{}) (drpc.Message, error) {
 				return srv.(DRPCConchServer).
@@ -562,7 +730,7 @@ func (DRPCConchDescription) Method(n int) (string, drpc.Encoding, drpc.Receiver,
 						in1.(*CompactRequest),
 					)
 			}, DRPCConchServer.Compact, true
-	case 18:
+	case 25:
 		return "/conch.v1.Conch/Status", drpcEncoding_File_conch_proto{},
 			func(srv interface{}, ctx context.Context, in1, in2 interface{}) (drpc.Message, error) {
 				return srv.(DRPCConchServer).
@@ -571,7 +739,7 @@ func (DRPCConchDescription) Method(n int) (string, drpc.Encoding, drpc.Receiver,
 						in1.(*StatusRequest),
 					)
 			}, DRPCConchServer.Status, true
-	case 19:
+	case 26:
 		return "/conch.v1.Conch/Hash", drpcEncoding_File_conch_proto{},
 			func(srv interface{}, ctx context.Context, in1, in2 interface{}) (drpc.Message, error) {
 				return srv.(DRPCConchServer).
@@ -580,7 +748,7 @@ func (DRPCConchDescription) Method(n int) (string, drpc.Encoding, drpc.Receiver,
 						in1.(*HashRequest),
 					)
 			}, DRPCConchServer.Hash, true
-	case 20:
+	case 27:
 		return "/conch.v1.Conch/TransferLeader", drpcEncoding_File_conch_proto{},
 			func(srv interface{}, ctx context.Context, in1, in2 interface{}) (drpc.Message, error) {
 				return srv.(DRPCConchServer).
@@ -902,6 +1070,146 @@ func (x *drpcConch_CheckTokenStream) GetStream() drpc.Stream {
 }
 
 func (x *drpcConch_CheckTokenStream) SendAndClose(m *CheckTokenResponse) error {
+	if err := x.MsgSend(m, drpcEncoding_File_conch_proto{}); err != nil {
+		return err
+	}
+	return x.CloseSend()
+}
+
+type DRPCConch_CampaignStream interface {
+	drpc.Stream
+	SendAndClose(*CampaignResponse) error
+}
+
+type drpcConch_CampaignStream struct {
+	drpc.Stream
+}
+
+func (x *drpcConch_CampaignStream) GetStream() drpc.Stream {
+	return x.Stream
+}
+
+func (x *drpcConch_CampaignStream) SendAndClose(m *CampaignResponse) error {
+	if err := x.MsgSend(m, drpcEncoding_File_conch_proto{}); err != nil {
+		return err
+	}
+	return x.CloseSend()
+}
+
+type DRPCConch_ProclaimStream interface {
+	drpc.Stream
+	SendAndClose(*ProclaimResponse) error
+}
+
+type drpcConch_ProclaimStream struct {
+	drpc.Stream
+}
+
+func (x *drpcConch_ProclaimStream) GetStream() drpc.Stream {
+	return x.Stream
+}
+
+func (x *drpcConch_ProclaimStream) SendAndClose(m *ProclaimResponse) error {
+	if err := x.MsgSend(m, drpcEncoding_File_conch_proto{}); err != nil {
+		return err
+	}
+	return x.CloseSend()
+}
+
+type DRPCConch_ResignStream interface {
+	drpc.Stream
+	SendAndClose(*ResignResponse) error
+}
+
+type drpcConch_ResignStream struct {
+	drpc.Stream
+}
+
+func (x *drpcConch_ResignStream) GetStream() drpc.Stream {
+	return x.Stream
+}
+
+func (x *drpcConch_ResignStream) SendAndClose(m *ResignResponse) error {
+	if err := x.MsgSend(m, drpcEncoding_File_conch_proto{}); err != nil {
+		return err
+	}
+	return x.CloseSend()
+}
+
+type DRPCConch_TransferStream interface {
+	drpc.Stream
+	SendAndClose(*TransferResponse) error
+}
+
+type drpcConch_TransferStream struct {
+	drpc.Stream
+}
+
+func (x *drpcConch_TransferStream) GetStream() drpc.Stream {
+	return x.Stream
+}
+
+func (x *drpcConch_TransferStream) SendAndClose(m *TransferResponse) error {
+	if err := x.MsgSend(m, drpcEncoding_File_conch_proto{}); err != nil {
+		return err
+	}
+	return x.CloseSend()
+}
+
+type DRPCConch_ListElectionsStream interface {
+	drpc.Stream
+	SendAndClose(*ListElectionsResponse) error
+}
+
+type drpcConch_ListElectionsStream struct {
+	drpc.Stream
+}
+
+func (x *drpcConch_ListElectionsStream) GetStream() drpc.Stream {
+	return x.Stream
+}
+
+func (x *drpcConch_ListElectionsStream) SendAndClose(m *ListElectionsResponse) error {
+	if err := x.MsgSend(m, drpcEncoding_File_conch_proto{}); err != nil {
+		return err
+	}
+	return x.CloseSend()
+}
+
+type DRPCConch_ShowElectionStream interface {
+	drpc.Stream
+	SendAndClose(*ShowElectionResponse) error
+}
+
+type drpcConch_ShowElectionStream struct {
+	drpc.Stream
+}
+
+func (x *drpcConch_ShowElectionStream) GetStream() drpc.Stream {
+	return x.Stream
+}
+
+func (x *drpcConch_ShowElectionStream) SendAndClose(m *ShowElectionResponse) error {
+	if err := x.MsgSend(m, drpcEncoding_File_conch_proto{}); err != nil {
+		return err
+	}
+	return x.CloseSend()
+}
+
+type DRPCConch_ElectionHistoryStream interface {
+	drpc.Stream
+	SendAndClose(*ElectionHistoryResponse) error
+}
+
+type drpcConch_ElectionHistoryStream struct {
+	drpc.Stream
+}
+
+func (x *drpcConch_ElectionHistoryStream) GetStream() drpc.Stream {
+	return x.Stream
+}
+
+func (x *drpcConch_ElectionHistoryStream) SendAndClose(m *ElectionHistoryResponse) error {
 	if err := x.MsgSend(m, drpcEncoding_File_conch_proto{}); err != nil {
 		return err
 	}

@@ -83,7 +83,7 @@ func (s *Server) start() error {
 		return err
 	}
 	// 4. The clients.
-	handler, err := newRPCHandler(service{s.loop}, s.log, s.metrics.requests)
+	handler, err := newRPCHandler(service{loop: s.loop}, s.log, s.metrics.requests)
 	if err != nil {
 		return err
 	}

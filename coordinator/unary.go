@@ -9,7 +9,10 @@ import (
 
 // service is the methods that clients call: the stream, and the unary ones,
 // which go the same way as requests of a stream.
-type service struct{ loop *loop }
+type service struct {
+	*api.DRPCConchUnimplementedServer
+	loop *loop
+}
 
 var _ api.DRPCConchServer = service{}
 
