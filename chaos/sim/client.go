@@ -11,8 +11,9 @@ import (
 	"github.com/conch-lock/conch/sessions"
 )
 
-// client acts like the SDK with one session: it keeps it alive, claims locks,
-// holds them for a while, releases or loses them, repeats what got no answer,
+// client acts like the SDK with one session: it keeps it alive, claims locks and
+// stands in elections, holds them for a while, releases or loses them, repeats
+// what got no answer,
 // at any node, and believes in its session by its own clock alone.
 type client struct {
 	w     *world
@@ -57,6 +58,9 @@ type belief struct {
 	mode  locks.Mode
 	token locks.Token
 	from  time.Duration
+
+	election    locks.Name        // it leads this one, and names has it under a name that no lock has
+	proclaiming sessions.Sequence // its newest proclamation
 }
 
 const lockNames = 4
@@ -234,6 +238,10 @@ func (c *client) act() {
 		return
 	}
 	rng := c.w.rng
+	if rng.IntN(3) == 0 {
+		c.campaign()
+		return
+	}
 	names := []int{rng.IntN(lockNames)}
 	if rng.IntN(5) == 0 {
 		names = append(names, (names[0]+1)%lockNames)
@@ -259,9 +267,13 @@ func (c *client) act() {
 	if rng.IntN(8) == 0 {
 		op.Delay = uint64(rng.IntN(1000))
 	}
-	q := c.next(op, &op.Request)
+	c.stand(c.next(op, &op.Request))
+}
+
+// stand notes that a claim was made, and cancels it now and then.
+func (c *client) stand(q sessions.Sequence) {
 	c.waiting = q
-	if rng.IntN(6) == 0 {
+	if c.w.rng.IntN(6) == 0 {
 		c.later(c.w.between(time.Millisecond, 500*time.Millisecond), func() {
 			if c.waiting == q {
 				cancel := &machine.Cancel{Claim: q}
@@ -325,7 +337,7 @@ func (c *client) reply(q sessions.Sequence, op machine.Op, p machine.Reply) {
 		return
 	}
 	switch o := op.(type) {
-	case *machine.Acquire:
+	case *machine.Acquire, *machine.Campaign:
 		switch {
 		case p.Claim != nil && p.Claim.Granted:
 			c.granted(p.Claim)
@@ -334,7 +346,7 @@ func (c *client) reply(q sessions.Sequence, op machine.Op, p machine.Reply) {
 			c.waiting = 0
 			c.rest()
 		case p.Claim != nil:
-			c.poll(q, o)
+			c.poll(q, op)
 		}
 	case *machine.Release:
 		c.rest()
@@ -343,11 +355,17 @@ func (c *client) reply(q sessions.Sequence, op machine.Op, p machine.Reply) {
 		}
 	case *machine.Cancel:
 		c.rest()
+	case *machine.Proclaim:
+		c.proclaimed(q, p)
+	case *machine.Resign:
+		c.left(o.Leadership, p)
+	case *machine.Transfer:
+		c.left(o.Leadership, p)
 	}
 }
 
 // poll asks again for a claim that waits, since the push may be lost.
-func (c *client) poll(q sessions.Sequence, op *machine.Acquire) {
+func (c *client) poll(q sessions.Sequence, op machine.Op) {
 	c.later(c.w.between(300*time.Millisecond, 3*time.Second), func() {
 		if c.waiting == q && c.open[q] == nil {
 			c.open[q] = &asked{op: op}
@@ -373,7 +391,14 @@ func (c *client) granted(g *machine.Claimed) {
 	if known := c.w.witness.tokens[g.ID]; known != g.Token {
 		c.w.fail("client %d was told of token %d for claim %v, which has token %d", c.id, g.Token, g.ID, known)
 	}
-	b := &belief{claim: g.ID.Sequence, names: g.Names, mode: c.items[0].Mode, token: g.Token, from: c.w.now}
+	b := &belief{claim: g.ID.Sequence, names: g.Names, token: g.Token, from: c.w.now}
+	if g.Election {
+		b.election = g.Names[0]
+		b.names = []locks.Name{"leader of " + b.election}
+		c.w.witness.leads(c, g)
+	} else {
+		b.mode = c.items[0].Mode
+	}
 	c.held = b
 	c.got++
 	c.w.counts["held"]++
@@ -384,7 +409,11 @@ func (c *client) granted(g *machine.Claimed) {
 		}
 	}
 	c.later(c.w.between(0, c.ttl), func() {
-		if c.held == b {
+		switch {
+		case c.held != b:
+		case b.election != "":
+			c.lead(b)
+		default:
 			c.release()
 		}
 	})
@@ -394,7 +423,7 @@ func (c *client) granted(g *machine.Claimed) {
 func (c *client) believes() bool { return c.held != nil && c.local() < c.deadline }
 
 func overlap(a, b *belief) bool {
-	if a.mode == locks.Shared && b.mode == locks.Shared {
+	if a.mode == locks.Shared && b.mode == locks.Shared || loose(a.election) {
 		return false
 	}
 	for _, x := range a.names {

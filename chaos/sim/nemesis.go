@@ -234,6 +234,15 @@ func (w *world) owes() string {
 			return fmt.Sprintf("node %v is at entry %d, %d is applied elsewhere", n.id, index, w.witness.index)
 		}
 	}
+	leader := w.leader()
+	if index, _ := leader.cell.Applied(); index < w.witness.index {
+		return fmt.Sprintf("the leader is at entry %d, %d is applied elsewhere", index, w.witness.index)
+	}
+	for _, o := range w.observers {
+		if !o.finished(leader) {
+			return fmt.Sprintf("observer %d has not seen all leaders", o.id)
+		}
+	}
 	return ""
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/conch-lock/conch/coordinator/machine"
+	"github.com/conch-lock/conch/coordinator/store"
 	"github.com/conch-lock/conch/locks"
 	"github.com/conch-lock/conch/raftnode"
 	"github.com/conch-lock/conch/sessions"
@@ -25,6 +26,7 @@ type witness struct {
 	tokens   map[locks.ClaimID]locks.Token
 	sessions map[sessions.ID]*watched
 	byNonce  map[sessions.Nonce]*opening
+	leaders  leaders
 	acked    uint64 // the highest index whose effect some client was told of
 }
 
@@ -44,7 +46,7 @@ func newWitness(w *world) *witness {
 	return &witness{
 		w: w, machine: machine.New(limits()), data: []uint64{0}, chains: []uint64{0},
 		tokens: map[locks.ClaimID]locks.Token{}, sessions: map[sessions.ID]*watched{},
-		byNonce: map[sessions.Nonce]*opening{},
+		byNonce: map[sessions.Nonce]*opening{}, leaders: leaders{},
 	}
 }
 
@@ -104,13 +106,17 @@ func (x *witness) check() error {
 	if err := m.Sessions().Check(); err != nil {
 		return err
 	}
-	return m.Locks().Check(m.Now(), func(id sessions.ID) bool { return m.Sessions().Get(id) != nil })
+	open := func(id sessions.ID) bool { return m.Sessions().Get(id) != nil }
+	if err := m.Locks().Check(m.Now(), open); err != nil {
+		return err
+	}
+	return m.Elections().Check(m.Now(), open)
 }
 
 // digest is a cheap checksum of a state and all that led to it.
 func (x *witness) digest(m *machine.Machine) uint64 {
 	h := m.Chain()
-	for _, v := range [...]uint64{uint64(m.Now()), uint64(m.Token()), m.Store().Revision(), uint64(m.Sessions().Len()), uint64(m.Locks().Waiting()), uint64(m.Store().Bytes())} {
+	for _, v := range [...]uint64{uint64(m.Now()), uint64(m.Token()), m.Store().Revision(), uint64(m.Sessions().Len()), uint64(m.Locks().Waiting()), uint64(m.Elections().Waiting()), uint64(m.Store().Bytes())} {
 		h = h*0x100000001b3 ^ v
 	}
 	return h
@@ -158,6 +164,15 @@ func (x *witness) judge(out machine.Output) {
 	for _, c := range grants {
 		x.granted(c)
 	}
+	for i := range out.Changes {
+		e := &out.Changes[i]
+		if e.Space != store.Elections {
+			continue
+		}
+		if wrong := x.leaders.observe(e); wrong != "" {
+			x.w.fail("%s at revision %d: %s", e.Record.Key, e.Revision(), wrong)
+		}
+	}
 }
 
 func (x *witness) opened(id sessions.ID) {
@@ -197,6 +212,27 @@ func (x *witness) granted(c *machine.Claimed) {
 		x.w.fail("claim %v was granted with token %d after token %d", c.ID, c.Token, x.token)
 	}
 	x.token = c.Token
+}
+
+// leads: a client is told that it leads, and of its predecessor.
+func (x *witness) leads(c *client, g *machine.Claimed) {
+	list := x.leaders[g.Names[0]]
+	for i := range list {
+		if t := &list[i]; t.token == g.Token {
+			if t.term != g.Term {
+				x.w.fail("client %d was told that it leads %s in term %d, which is term %d", c.id, g.Names[0], g.Term, t.term)
+			}
+			p := g.Predecessor
+			if i > 0 && list[i-1].create == t.create && (list[i-1].token != p.Token || list[i-1].value != string(p.Value)) {
+				x.w.fail("client %d was told of the predecessor %+v, which was %+v", c.id, p, list[i-1])
+			}
+			if p.Ended == locks.Transferred {
+				x.w.sometimes("leader after a transfer")
+			}
+			return
+		}
+	}
+	x.w.fail("client %d was told that it leads %s with token %d, which nobody did", c.id, g.Names[0], g.Token)
 }
 
 // seen: a client was told something that is in the state at that index.

@@ -57,6 +57,9 @@ type world struct {
 
 	nodes   []*node
 	clients []*client
+
+	observers []*observer
+
 	cut     map[[2]raftnode.NodeID]bool // one way
 	healing bool                        // no new faults
 	witness *witness
@@ -134,6 +137,9 @@ func Run(cfg Config) (Report, error) {
 	}
 	for i := range cfg.Clients {
 		w.clients = append(w.clients, newClient(w, i))
+	}
+	for i := range 2 {
+		w.observers = append(w.observers, newObserver(w, i))
 	}
 	if !cfg.Quiet {
 		w.after(w.between(500*time.Millisecond, 3*time.Second), w.nemesis)
