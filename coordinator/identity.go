@@ -12,7 +12,8 @@ import (
 	"github.com/conch-lock/conch/raftnode/disk"
 )
 
-// groupOf is the group of the default cell. Further cells get further numbers.
+// groupOfDefault is the group of the default cell. Further cells get further
+// numbers.
 const groupOfDefault raftnode.GroupID = 1
 
 // clusterID and nodeID follow from names, so that every node knows them of all
