@@ -26,6 +26,17 @@ type Config struct {
 	Nodes int
 	// Args are further arguments of every node's conch serve.
 	Args []string
+	// Hosts are where the nodes run, one each; empty: all on 127.0.0.1, on free
+	// ports.
+	Hosts []Host
+}
+
+// Host is a network of its own for a node.
+type Host struct {
+	// Address is where the node listens.
+	Address string
+	// Enter is the command, with arguments, that runs another one there.
+	Enter []string
 }
 
 // Cluster is nodes of conch, each a process of its own. Its methods may be
@@ -53,6 +64,10 @@ func New(cfg Config) (*Cluster, error) {
 			Name:     fmt.Sprintf("n%d", i+1),
 			Endpoint: fmt.Sprintf("127.0.0.1:%d", ports[2*i]),
 			Peer:     fmt.Sprintf("127.0.0.1:%d", ports[2*i+1]),
+		}
+		if len(cfg.Hosts) > 0 {
+			h := cfg.Hosts[i]
+			n.Endpoint, n.Peer, n.enter = h.Address+":7654", h.Address+":7754", h.Enter
 		}
 		n.Data = filepath.Join(cfg.Dir, n.Name)
 		n.LogFile = filepath.Join(cfg.Dir, n.Name+".log")

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -23,6 +24,7 @@ type Node struct {
 	binary  string
 	members string   // of --initial-cluster
 	more    []string // further arguments
+	enter   []string // the command that runs another one on the node's host
 
 	mu  sync.Mutex
 	run *run // nil: never started
@@ -48,10 +50,11 @@ func (n *Node) Start() error {
 		return fmt.Errorf("node %s: %w", n.Name, err)
 	}
 	defer log.Close()
-	cmd := exec.Command(n.binary, append([]string{
-		"serve", "--name", n.Name, "--data-dir", n.Data,
+	args := slices.Concat(n.enter, []string{
+		n.binary, "serve", "--name", n.Name, "--data-dir", n.Data,
 		"--listen-client", n.Endpoint, "--listen-peer", n.Peer, "--initial-cluster", n.members,
-	}, n.more...)...)
+	}, n.more)
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stderr = log
 	cmd.SysProcAttr = ProcessAttributes()
 	out, err := cmd.StdoutPipe()
