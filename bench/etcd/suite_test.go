@@ -1,0 +1,12 @@
+package etcd_test
+
+import (
+	"testing"
+
+	"github.com/conch-lock/conch/bench/etcd"
+	"github.com/conch-lock/conch/bench/system/systemtest"
+)
+
+func TestSuite(t *testing.T) {
+	systemtest.Run(t, &etcd.System{})
+}

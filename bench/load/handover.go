@@ -1,0 +1,49 @@
+package load
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/conch-lock/conch/bench/system"
+	"github.com/conch-lock/conch/bench/table"
+)
+
+// HandOver has all clients take and release the same lock: one holds it, the
+// others wait. Timed is from calling release to the next holder knowing. It also
+// counts holders, and fails when there are two.
+func HandOver(ctx context.Context, t Timing, cluster system.Cluster, clients []system.Client) ([]table.Sample, error) {
+	var holders atomic.Int32
+	var released atomic.Int64 // when, since begin; 0: not yet
+	begin := time.Now()
+	w, err := steady(ctx, t, cluster, len(clients), func(ctx context.Context, i int, t *tally) error {
+		unlock, err := clients[i].Lock(ctx, "contended")
+		if err != nil {
+			return err
+		}
+		known := time.Since(begin)
+		if n := holders.Add(1); n != 1 {
+			return fmt.Errorf("the lock has %d holders", n)
+		}
+		if r := released.Load(); r != 0 {
+			t.took(known - time.Duration(r))
+			t.finished()
+		}
+		holders.Add(-1)
+		released.Store(int64(time.Since(begin)))
+		return unlock(ctx)
+	})
+	if err != nil {
+		return nil, err
+	}
+	row := func(measure, unit string, better table.Better) table.Row {
+		return table.Row{Kind: "handover", Work: "one lock, " + count(len(clients)-1, "waiter"), Measure: measure, Unit: unit, Better: better}
+	}
+	return []table.Sample{
+		{Row: row("release called to next holder knowing, median", "ms", table.Less), Value: w.quantile(0.5)},
+		{Row: row("the same, 99 %", "ms", table.Less), Value: w.quantile(0.99)},
+		{Row: row("hand-overs", "1/s", table.More), Value: w.rate()},
+		{Row: row("CPU of all servers for 1,000 hand-overs", "s", table.Less), Value: w.perThousand(w.servers)},
+	}, nil
+}

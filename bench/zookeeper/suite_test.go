@@ -1,0 +1,12 @@
+package zookeeper_test
+
+import (
+	"testing"
+
+	"github.com/conch-lock/conch/bench/system/systemtest"
+	"github.com/conch-lock/conch/bench/zookeeper"
+)
+
+func TestSuite(t *testing.T) {
+	systemtest.Run(t, &zookeeper.System{})
+}
