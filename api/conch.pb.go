@@ -60,6 +60,8 @@ const (
 	Code_SPACE_READ_ONLY   Code = 23 // only the lock and election commands write that space
 	Code_CAPACITY_MISMATCH Code = 24 // the lock is in use with another capacity
 	Code_CLAIM_BROKEN      Code = 25 // an operator broke the grant
+	Code_CLAIM_TRANSFERRED Code = 26 // the leadership went to a candidate of higher priority, or to one whom an operator named
+	Code_AGING_MISMATCH    Code = 27 // the election is in use with another aging interval
 )
 
 // Enum value maps for Code.
@@ -91,6 +93,8 @@ var (
 		23: "SPACE_READ_ONLY",
 		24: "CAPACITY_MISMATCH",
 		25: "CLAIM_BROKEN",
+		26: "CLAIM_TRANSFERRED",
+		27: "AGING_MISMATCH",
 	}
 	Code_value = map[string]int32{
 		"OK":                0,
@@ -119,6 +123,8 @@ var (
 		"SPACE_READ_ONLY":   23,
 		"CAPACITY_MISMATCH": 24,
 		"CLAIM_BROKEN":      25,
+		"CLAIM_TRANSFERRED": 26,
+		"AGING_MISMATCH":    27,
 	}
 )
 
@@ -3503,7 +3509,7 @@ type ClaimEvent struct {
 	Session       uint64                 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
 	Sequence      uint64                 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	Granted       *AcquireResponse       `protobuf:"bytes,3,opt,name=granted,proto3" json:"granted,omitempty"` // set: it is granted
-	Error         *Error                 `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`     // set: it ended: WAIT_TIMED_OUT, CLAIM_CANCELLED, CLAIM_BROKEN, LIMIT_REACHED …
+	Error         *Error                 `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`     // set: it ended: WAIT_TIMED_OUT, CLAIM_CANCELLED, CLAIM_BROKEN, CLAIM_TRANSFERRED, LIMIT_REACHED …
 	Revision      uint64                 `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
 	Leads         *CampaignResponse      `protobuf:"bytes,6,opt,name=leads,proto3" json:"leads,omitempty"` // set: the candidate leads
 	unknownFields protoimpl.UnknownFields
@@ -4859,10 +4865,10 @@ type CampaignRequest struct {
 	Acked         uint64                 `protobuf:"varint,4,opt,name=acked,proto3" json:"acked,omitempty"`
 	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
 	Value         []byte                 `protobuf:"bytes,6,opt,name=value,proto3" json:"value,omitempty"`                        // at most 64 KiB
-	Priority      int32                  `protobuf:"zigzag32,7,opt,name=priority,proto3" json:"priority,omitempty"`               // -1000 to 1000
-	Preempt       bool                   `protobuf:"varint,8,opt,name=preempt,proto3" json:"preempt,omitempty"`                   // end the tenure of a leader of lower priority
+	Priority      int32                  `protobuf:"zigzag32,7,opt,name=priority,proto3" json:"priority,omitempty"`               // -1000 to 1000; the highest leads next
+	Preempt       bool                   `protobuf:"varint,8,opt,name=preempt,proto3" json:"preempt,omitempty"`                   // end the tenure of a leader of strictly lower priority
 	TenureMs      uint64                 `protobuf:"varint,9,opt,name=tenure_ms,json=tenureMs,proto3" json:"tenure_ms,omitempty"` // for how long this candidate is not to be pre-empted itself; at most 30 days
-	AgingMs       uint64                 `protobuf:"varint,10,opt,name=aging_ms,json=agingMs,proto3" json:"aging_ms,omitempty"`   // in which who waits gains one priority; 0: a minute or what is in use
+	AgingMs       uint64                 `protobuf:"varint,10,opt,name=aging_ms,json=agingMs,proto3" json:"aging_ms,omitempty"`   // in which who waits gains one priority: 1000 to 31,536,000,000, the same for all candidates of an election; 0: what is in use, or 60,000
 	Try           bool                   `protobuf:"varint,11,opt,name=try,proto3" json:"try,omitempty"`                          // do not wait: lead now or be refused with HELD
 	WaitMs        uint64                 `protobuf:"varint,12,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`      // decided by the cell; 0: for ever
 	Labels        map[string]string      `protobuf:"bytes,13,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -5108,8 +5114,10 @@ func (x *CampaignResponse) GetPredecessor() *Predecessor {
 }
 
 // Proclaim, Resign and Transfer act for the leader (name, token). With a
-// session and sequence they are exactly-once and refused when that session does
-// not lead; without both they are an operator's.
+// session and sequence they are exactly-once and refused with NOT_HOLDER when
+// that session does not lead; without both they are an operator's, who acts for
+// whatever session leads with that token, and are refused with TOKEN_MISMATCH.
+// An operator's Resign ends the leadership as broken, and the leader is told.
 type ProclaimRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Cell          string                 `protobuf:"bytes,1,opt,name=cell,proto3" json:"cell,omitempty"`
@@ -5254,6 +5262,7 @@ type ResignRequest struct {
 	Acked         uint64                 `protobuf:"varint,4,opt,name=acked,proto3" json:"acked,omitempty"`
 	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
 	Token         uint64                 `protobuf:"varint,6,opt,name=token,proto3" json:"token,omitempty"`
+	Reason        string                 `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"` // an operator's; at most 256 bytes
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5330,6 +5339,13 @@ func (x *ResignRequest) GetToken() uint64 {
 	return 0
 }
 
+func (x *ResignRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type ResignResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
@@ -5382,7 +5398,8 @@ type TransferRequest struct {
 	Acked         uint64                 `protobuf:"varint,4,opt,name=acked,proto3" json:"acked,omitempty"`
 	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
 	Token         uint64                 `protobuf:"varint,6,opt,name=token,proto3" json:"token,omitempty"`
-	To            uint64                 `protobuf:"varint,7,opt,name=to,proto3" json:"to,omitempty"` // session of a candidate that waits
+	To            uint64                 `protobuf:"varint,7,opt,name=to,proto3" json:"to,omitempty"`        // session of a candidate that waits; NOT_FOUND when it does not, and nothing happened
+	Reason        string                 `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"` // an operator's; at most 256 bytes
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5464,6 +5481,13 @@ func (x *TransferRequest) GetTo() uint64 {
 		return x.To
 	}
 	return 0
+}
+
+func (x *TransferRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
 }
 
 type TransferResponse struct {
@@ -5644,6 +5668,7 @@ type Leader struct {
 	Labels        map[string]string      `protobuf:"bytes,6,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	Priority      int32                  `protobuf:"zigzag32,7,opt,name=priority,proto3" json:"priority,omitempty"`
 	Sequence      uint64                 `protobuf:"varint,8,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	TenureMs      uint64                 `protobuf:"varint,9,opt,name=tenure_ms,json=tenureMs,proto3" json:"tenure_ms,omitempty"` // for how long from its beginning it is not pre-empted
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -5734,17 +5759,27 @@ func (x *Leader) GetSequence() uint64 {
 	return 0
 }
 
+func (x *Leader) GetTenureMs() uint64 {
+	if x != nil {
+		return x.TenureMs
+	}
+	return 0
+}
+
 type ElectionInfo struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Name           string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Term           uint64                 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"`            // number of leaders that the election has had
+	Term           uint64                 `protobuf:"varint,2,opt,name=term,proto3" json:"term,omitempty"`            // number of leaders that the election has had: 1 for the first, one more for each
 	Token          uint64                 `protobuf:"varint,3,opt,name=token,proto3" json:"token,omitempty"`          // of the newest leader
 	Leader         *Leader                `protobuf:"bytes,4,opt,name=leader,proto3" json:"leader,omitempty"`         // absent: nobody leads
 	Candidates     []*Candidate           `protobuf:"bytes,5,rep,name=candidates,proto3" json:"candidates,omitempty"` // cut at 1000; candidate_count is not
 	CandidateCount uint32                 `protobuf:"varint,6,opt,name=candidate_count,json=candidateCount,proto3" json:"candidate_count,omitempty"`
-	Revision       uint64                 `protobuf:"varint,7,opt,name=revision,proto3" json:"revision,omitempty"` // when the record changed last
-	Last           *Predecessor           `protobuf:"bytes,8,opt,name=last,proto3" json:"last,omitempty"`          // the tenure that ended last
-	Ended          []*Predecessor         `protobuf:"bytes,9,rep,name=ended,proto3" json:"ended,omitempty"`        // the one that ended in that very revision
+	Revision       uint64                 `protobuf:"varint,7,opt,name=revision,proto3" json:"revision,omitempty"`                                    // when the record changed last
+	Last           *Predecessor           `protobuf:"bytes,8,opt,name=last,proto3" json:"last,omitempty"`                                             // the tenure that ended last
+	Ended          []*Predecessor         `protobuf:"bytes,9,rep,name=ended,proto3" json:"ended,omitempty"`                                           // the one that ended in that very revision
+	CreateRevision uint64                 `protobuf:"varint,10,opt,name=create_revision,json=createRevision,proto3" json:"create_revision,omitempty"` // of its first leader; another one than before: it was forgotten meanwhile, and terms began at 1 again
+	AgingMs        uint64                 `protobuf:"varint,11,opt,name=aging_ms,json=agingMs,proto3" json:"aging_ms,omitempty"`                      // in which who waits gains one priority; 0: nobody leads
+	PreemptMs      uint64                 `protobuf:"varint,12,opt,name=preempt_ms,json=preemptMs,proto3" json:"preempt_ms,omitempty"`                // in how long the leader will be pre-empted, unless something changes; 0: nobody waits to; not in a watch
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -5840,6 +5875,27 @@ func (x *ElectionInfo) GetEnded() []*Predecessor {
 		return x.Ended
 	}
 	return nil
+}
+
+func (x *ElectionInfo) GetCreateRevision() uint64 {
+	if x != nil {
+		return x.CreateRevision
+	}
+	return 0
+}
+
+func (x *ElectionInfo) GetAgingMs() uint64 {
+	if x != nil {
+		return x.AgingMs
+	}
+	return 0
+}
+
+func (x *ElectionInfo) GetPreemptMs() uint64 {
+	if x != nil {
+		return x.PreemptMs
+	}
+	return 0
 }
 
 type ListElectionsRequest struct {
@@ -8655,16 +8711,17 @@ const file_conch_proto_rawDesc = "" +
 	"\x05token\x18\x06 \x01(\x04R\x05token\x12\x14\n" +
 	"\x05value\x18\a \x01(\fR\x05value\".\n" +
 	"\x10ProclaimResponse\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision\"\x99\x01\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\"\xb1\x01\n" +
 	"\rResignRequest\x12\x12\n" +
 	"\x04cell\x18\x01 \x01(\tR\x04cell\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x04R\asession\x12\x1a\n" +
 	"\bsequence\x18\x03 \x01(\x04R\bsequence\x12\x14\n" +
 	"\x05acked\x18\x04 \x01(\x04R\x05acked\x12\x12\n" +
 	"\x04name\x18\x05 \x01(\tR\x04name\x12\x14\n" +
-	"\x05token\x18\x06 \x01(\x04R\x05token\",\n" +
+	"\x05token\x18\x06 \x01(\x04R\x05token\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\",\n" +
 	"\x0eResignResponse\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision\"\xab\x01\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\"\xc3\x01\n" +
 	"\x0fTransferRequest\x12\x12\n" +
 	"\x04cell\x18\x01 \x01(\tR\x04cell\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x04R\asession\x12\x1a\n" +
@@ -8672,7 +8729,8 @@ const file_conch_proto_rawDesc = "" +
 	"\x05acked\x18\x04 \x01(\x04R\x05acked\x12\x12\n" +
 	"\x04name\x18\x05 \x01(\tR\x04name\x12\x14\n" +
 	"\x05token\x18\x06 \x01(\x04R\x05token\x12\x0e\n" +
-	"\x02to\x18\a \x01(\x04R\x02to\"D\n" +
+	"\x02to\x18\a \x01(\x04R\x02to\x12\x16\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\"D\n" +
 	"\x10TransferResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\x04R\x05token\"\x80\x03\n" +
@@ -8691,7 +8749,7 @@ const file_conch_proto_rawDesc = "" +
 	" \x01(\x04R\bsequence\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc2\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xdf\x02\n" +
 	"\x06Leader\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\x12\x14\n" +
 	"\x05token\x18\x02 \x01(\x04R\x05token\x12\x14\n" +
@@ -8700,10 +8758,11 @@ const file_conch_proto_rawDesc = "" +
 	"\x0esince_revision\x18\x05 \x01(\x04R\rsinceRevision\x124\n" +
 	"\x06labels\x18\x06 \x03(\v2\x1c.conch.v1.Leader.LabelsEntryR\x06labels\x12\x1a\n" +
 	"\bpriority\x18\a \x01(\x11R\bpriority\x12\x1a\n" +
-	"\bsequence\x18\b \x01(\x04R\bsequence\x1a9\n" +
+	"\bsequence\x18\b \x01(\x04R\bsequence\x12\x1b\n" +
+	"\ttenure_ms\x18\t \x01(\x04R\btenureMs\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc8\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xab\x03\n" +
 	"\fElectionInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x14\n" +
@@ -8715,7 +8774,12 @@ const file_conch_proto_rawDesc = "" +
 	"\x0fcandidate_count\x18\x06 \x01(\rR\x0ecandidateCount\x12\x1a\n" +
 	"\brevision\x18\a \x01(\x04R\brevision\x12)\n" +
 	"\x04last\x18\b \x01(\v2\x15.conch.v1.PredecessorR\x04last\x12+\n" +
-	"\x05ended\x18\t \x03(\v2\x15.conch.v1.PredecessorR\x05ended\"n\n" +
+	"\x05ended\x18\t \x03(\v2\x15.conch.v1.PredecessorR\x05ended\x12'\n" +
+	"\x0fcreate_revision\x18\n" +
+	" \x01(\x04R\x0ecreateRevision\x12\x19\n" +
+	"\baging_ms\x18\v \x01(\x04R\aagingMs\x12\x1d\n" +
+	"\n" +
+	"preempt_ms\x18\f \x01(\x04R\tpreemptMs\"n\n" +
 	"\x14ListElectionsRequest\x12\x12\n" +
 	"\x04cell\x18\x01 \x01(\tR\x04cell\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x14\n" +
@@ -8923,7 +8987,7 @@ const file_conch_proto_rawDesc = "" +
 	"\x04cell\x18\x01 \x01(\tR\x04cell\x12\x12\n" +
 	"\x04node\x18\x02 \x01(\tR\x04node\"0\n" +
 	"\x16TransferLeaderResponse\x12\x16\n" +
-	"\x06leader\x18\x01 \x01(\tR\x06leader*\xd4\x03\n" +
+	"\x06leader\x18\x01 \x01(\tR\x06leader*\xff\x03\n" +
 	"\x04Code\x12\x06\n" +
 	"\x02OK\x10\x00\x12\x14\n" +
 	"\x10INVALID_ARGUMENT\x10\x01\x12\x13\n" +
@@ -8953,7 +9017,9 @@ const file_conch_proto_rawDesc = "" +
 	"\tNOT_FOUND\x10\x16\x12\x13\n" +
 	"\x0fSPACE_READ_ONLY\x10\x17\x12\x15\n" +
 	"\x11CAPACITY_MISMATCH\x10\x18\x12\x10\n" +
-	"\fCLAIM_BROKEN\x10\x19*\x80\x01\n" +
+	"\fCLAIM_BROKEN\x10\x19\x12\x15\n" +
+	"\x11CLAIM_TRANSFERRED\x10\x1a\x12\x12\n" +
+	"\x0eAGING_MISMATCH\x10\x1b*\x80\x01\n" +
 	"\tEndReason\x12\f\n" +
 	"\bEND_NONE\x10\x00\x12\x10\n" +
 	"\fEND_RELEASED\x10\x01\x12\x0f\n" +

@@ -29,7 +29,7 @@ type Terms struct {
 	Priority int               // MinPriority to MaxPriority
 	Preempt  bool              // end the tenure of a leader of lower priority
 	Tenure   sessions.Duration // no pre-emption before it has led for so long; 0 to MaxTenure
-	Aging    sessions.Duration // MinAging to MaxAging; 0: DefaultAging
+	Aging    sessions.Duration // MinAging to MaxAging; 0: what is in use, or DefaultAging
 }
 
 // Check says what is wrong with terms.
@@ -40,8 +40,8 @@ func (t Terms) Check() error {
 	case t.Tenure < 0 || t.Tenure > MaxTenure:
 		return fmt.Errorf("a minimum tenure of %d ms: 0 to %d are allowed", t.Tenure/sessions.Millisecond, MaxTenure/sessions.Millisecond)
 	case t.Aging != 0 && (t.Aging < MinAging || t.Aging > MaxAging):
-		return fmt.Errorf("an aging interval of %d ms: %d to %d are allowed, 0 for %d",
-			t.Aging/sessions.Millisecond, MinAging/sessions.Millisecond, MaxAging/sessions.Millisecond, DefaultAging/sessions.Millisecond)
+		return fmt.Errorf("an aging interval of %d ms: %d to %d are allowed, 0 for what is in use",
+			t.Aging/sessions.Millisecond, MinAging/sessions.Millisecond, MaxAging/sessions.Millisecond)
 	}
 	return nil
 }

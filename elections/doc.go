@@ -27,9 +27,9 @@
 // the same pace, so the order of two candidates never changes while both wait,
 // and nobody waits for ever behind newcomers: a candidate is overtaken only by
 // those that stand within (their priority - its own) intervals after it. The
-// interval is a minute unless stated, 1 s to 365 days; who stands in an election
-// that is led has to state the one that is in use there, since an election with
-// two would have no order.
+// interval is 1 s to 365 days, a minute unless stated; who stands in an election
+// that is led waits by the one in use there, and is refused when it states
+// another: an election with two would have no order.
 //
 // Pre-emption happens only when a candidate asks for it. A candidate that does
 // ends the tenure of a leader of strictly lower stated priority (waiting and

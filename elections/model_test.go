@@ -184,8 +184,11 @@ func (w *world) campaign() {
 	if w.draw(2, "tenure") == 0 {
 		q.Tenure = sessions.Duration(w.draw(4, "tenures")) * 4 * sessions.Second
 	}
-	if w.draw(12, "odd") == 0 {
+	switch w.draw(12, "odd") {
+	case 0:
 		q.Aging = 3 * sessions.Second
+	case 1:
+		q.Aging = 0
 	}
 	want := w.refusal(q)
 	var c, preempted *Candidate
@@ -201,6 +204,11 @@ func (w *world) campaign() {
 	m := &w.model
 	m.order++
 	d := &modelCandidate{Request: q, order: m.order, stood: w.now}
+	if l := m.election(q.Name).leader; d.Aging == 0 && l != nil {
+		d.Aging = l.Aging
+	} else if d.Aging == 0 {
+		d.Aging = DefaultAging
+	}
 	if q.Wait > 0 {
 		d.deadline = w.now + q.Wait
 	}
@@ -229,7 +237,7 @@ func (w *world) refusal(q Request) error {
 	m := &w.model
 	l := m.election(q.Name).leader
 	queue := m.waiting(q.Name)
-	if l != nil && l.Aging != q.Aging {
+	if l != nil && q.Aging != 0 && l.Aging != q.Aging {
 		return ErrAging
 	}
 	of := 0

@@ -78,7 +78,8 @@ func (t *Table) next(l *locks.Lock) *locks.Claim {
 	return first
 }
 
-// Request is a candidacy to be made. The zero Terms.Aging is DefaultAging.
+// Request is a candidacy to be made. The zero Terms.Aging is the interval in use,
+// or DefaultAging.
 type Request struct {
 	ID     locks.ClaimID
 	Name   locks.Name
@@ -93,11 +94,13 @@ type Request struct {
 // a [locks.Refusal]. When it leads by pre-emption, the leader whose tenure it
 // ended is told. The ID must not be in use.
 func (t *Table) Campaign(at locks.Step, q Request) (c, preempted *Candidate, err error) {
-	if q.Aging == 0 {
-		q.Aging = DefaultAging
-	}
 	e := t.byName[q.Name]
-	if e != nil && e.leader.Aging != q.Aging {
+	switch {
+	case q.Aging == 0 && e != nil:
+		q.Aging = e.leader.Aging
+	case q.Aging == 0:
+		q.Aging = DefaultAging
+	case e != nil && e.leader.Aging != q.Aging:
 		return nil, nil, e.refuseAging(q.Aging)
 	}
 	c = &Candidate{Election: q.Name, Terms: q.Terms, Stood: at.Now, place: -1}

@@ -17,7 +17,7 @@ type Campaign struct {
 	Priority int64
 	Preempt  bool
 	Tenure   uint64 // milliseconds before which it is not pre-empted
-	Aging    uint64 // milliseconds in which who waits gains one priority, 0 for the default
+	Aging    uint64 // milliseconds in which who waits gains one priority, 0 for what is in use
 	Try      bool
 	Wait     uint64 // milliseconds, 0 for ever
 	Labels   sessions.Labels

@@ -198,7 +198,7 @@ func (m *Machine) transfer(o *Transfer) Reply {
 	default:
 		m.bar(o.Session, c.ID.Sequence, "was handed over")
 	}
-	return Reply{}
+	return Reply{Token: m.elections.Get(o.Name).Leader().Token}
 }
 
 // withdraw cancels a candidacy whatever its state.

@@ -45,7 +45,7 @@ type Reply struct {
 	Claim      *Claimed // an acquire or campaign that was accepted
 	WasGranted bool     // a cancelled claim had been granted
 
-	Token    locks.Token // refused: of the holder
+	Token    locks.Token // refused: of the holder; handed over: of the new leader
 	Since    int64       // refused: wall milliseconds of the holder's grant
 	Position int         // refused: the place it would have had
 	Labels   sessions.Labels

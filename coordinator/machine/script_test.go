@@ -272,6 +272,7 @@ func reply(p Reply) string {
 	default:
 		add(true, "ok;")
 		add(p.WasGranted, "it had been granted;")
+		add(p.Token != 0, "token %d leads;", p.Token)
 	}
 	add(true, "revision %d", p.Revision)
 	return strings.Join(l, " ")
