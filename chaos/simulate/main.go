@@ -12,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"sort"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 )
 
 func main() {
+	debug.SetGCPercent(400) // a run is short and its garbage small
 	seed := flag.Uint64("seed", 0, "run this one seed and print what happens")
 	from := flag.Uint64("from", 1, "the first of many seeds")
 	seeds := flag.Uint64("seeds", 200, "how many seeds")
@@ -66,6 +68,9 @@ func many(from, seeds uint64, nodes int, length, budget time.Duration) int {
 		entries += r.Entries
 		for k, n := range r.Counts {
 			counts[k] += n
+		}
+		if ran%1000 == 0 {
+			fmt.Fprintf(os.Stderr, "%d seeds in %v\n", ran, time.Since(start).Round(time.Second))
 		}
 		if err != nil {
 			fmt.Printf("VIOLATION: %v\nreplay: make sim SEED=%d\n", err, s)
