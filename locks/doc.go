@@ -18,6 +18,10 @@
 // A claim that does not want to wait is refused when it cannot be granted at
 // once; it never overtakes a waiting one.
 //
+// Whoever builds on the table may rank claims, so that some stand before others
+// that were accepted earlier, and may say which one goes first when a lock is
+// free ([Table.Next]); locks do neither.
+//
 // Names are unrelated to each other: "a" and "a/b" are two locks.
 //
 // The table knows waiting and held locks. A lock that nobody holds or awaits is
