@@ -37,7 +37,7 @@ func (s *System) Name() string { return "conch" }
 func (s *System) Prepare(ctx context.Context, cache string) error {
 	path, err := cluster.Build(ctx, cache)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w (the benchmark must be run in its own folder)", err)
 	}
 	out, err := exec.CommandContext(ctx, path, "version").Output()
 	if err != nil {

@@ -46,7 +46,7 @@ func count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
-	return table.Number(float64(n)) + " " + noun + "s"
+	return table.Whole(n) + " " + noun + "s"
 }
 
 func megabytes(bytes int64) float64 { return float64(bytes) / 1e6 }

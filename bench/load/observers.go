@@ -108,7 +108,7 @@ func Observers(ctx context.Context, t Timing, clients []system.Client) ([]table.
 			took = append(took, at.Sub(called))
 		}
 		slices.Sort(took)
-		last, median = append(last, took[len(took)-1]), append(median, at(took, 0.5))
+		last, median = append(last, took[len(took)-1]), append(median, took[len(took)/2])
 	}
 	if err := resign(ctx); err != nil {
 		return nil, err
@@ -119,8 +119,8 @@ func Observers(ctx context.Context, t Timing, clients []system.Client) ([]table.
 		return table.Row{Kind: "observers", Work: "new leader, " + count(len(observers), "observer"), Measure: measure, Unit: "ms", Better: table.Less}
 	}
 	return []table.Sample{
-		{Row: row("resign called to the median observer knowing, median"), Value: millis(at(median, 0.5))},
-		{Row: row("the same to the last observer, median"), Value: millis(at(last, 0.5))},
-		{Row: row("the same to the last observer, 99 %"), Value: millis(at(last, 0.99))},
+		{Row: row("resign called to the median observer knowing, median"), Value: table.Quantile(median, 0.5)},
+		{Row: row("the same to the last observer, median"), Value: table.Quantile(last, 0.5)},
+		{Row: row("the same to the last observer, 99 %"), Value: table.Quantile(last, 0.99)},
 	}, nil
 }

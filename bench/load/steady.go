@@ -11,6 +11,7 @@ import (
 
 	"github.com/conch-lock/conch/bench/process"
 	"github.com/conch-lock/conch/bench/system"
+	"github.com/conch-lock/conch/bench/table"
 )
 
 // Timing is how long a workload runs.
@@ -155,19 +156,11 @@ func pass(ctx context.Context, d time.Duration, failed <-chan struct{}) error {
 func (w window) rate() float64 { return float64(w.done) / w.length.Seconds() }
 
 // quantile is the latency, in milliseconds, that a share of all did not exceed.
-func (w window) quantile(share float64) float64 { return millis(at(w.times, share)) }
+func (w window) quantile(share float64) float64 { return table.Quantile(w.times, share) }
 
 // perThousand is the CPU seconds for 1,000 operations.
 func (w window) perThousand(u process.Usage) float64 {
 	return u.CPU.Seconds() * 1000 / float64(w.done)
-}
-
-// at is the element of a sorted list that a share does not exceed.
-func at(sorted []time.Duration, share float64) time.Duration {
-	if len(sorted) == 0 {
-		return 0
-	}
-	return sorted[min(len(sorted)-1, int(share*float64(len(sorted))))]
 }
 
 func millis(d time.Duration) float64 { return d.Seconds() * 1000 }

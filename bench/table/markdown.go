@@ -99,7 +99,12 @@ func Number(v float64) string {
 		return strconv.FormatFloat(v, 'f', digits, 64)
 	}
 	scale := math.Pow(10, float64(-digits))
-	whole := strconv.FormatFloat(math.Round(v/scale)*scale, 'f', 0, 64)
+	return Whole(int(math.Round(v/scale) * scale))
+}
+
+// Whole writes a whole number with commas between its thousands.
+func Whole(n int) string {
+	whole := strconv.Itoa(n)
 	for i := len(whole) - 3; i > 0 && whole[i-1] != '-'; i -= 3 {
 		whole = whole[:i] + "," + whole[i:]
 	}

@@ -1,0 +1,239 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/conch-lock/conch/bench/load"
+	"github.com/conch-lock/conch/bench/system"
+	"github.com/conch-lock/conch/bench/table"
+)
+
+// comparison is one run.
+type comparison struct {
+	options
+	self   string // this program
+	dir    string // for data, removed at the end
+	set    *table.Set
+	header table.Header
+	round  int
+}
+
+// compare runs everything and writes the table, also when it was cut short.
+func compare(ctx context.Context, o options) (err error) {
+	dir, err := os.MkdirTemp(o.data, "conch-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	c := &comparison{options: o, self: self, dir: dir}
+	systems, err := c.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	for c.round = 1; c.round <= o.rounds && ctx.Err() == nil; c.round++ {
+		c.floor(ctx)
+		for _, sys := range systems {
+			c.system(ctx, sys)
+		}
+	}
+	if ctx.Err() != nil {
+		c.set.Note("the run was cut short: %v", context.Cause(ctx))
+	}
+	return errors.Join(c.write(), context.Cause(ctx))
+}
+
+// prepare builds or finds the systems, and heads the table.
+func (c *comparison) prepare(ctx context.Context) ([]system.System, error) {
+	c.header = table.Header{
+		Machine: machine(c.data),
+		Options: []string{
+			fmt.Sprintf("%s, %d rounds, each workload %v after a warm-up of %v", time.Now().UTC().Format("2006-01-02"), c.rounds, c.timing.Length, c.timing.Warmup),
+			"servers, one system at a time, and clients share the machine",
+		},
+		Recipes: make(map[string]string),
+	}
+	var found []system.System
+	var columns, notes []string
+	for _, name := range c.systems {
+		sys := systemNamed(name)
+		c.say("prepare %s", name)
+		var missing *system.MissingError
+		if err := sys.Prepare(ctx, c.cache); errors.As(err, &missing) {
+			c.say("%v", err)
+			notes = append(notes, err.Error())
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		found = append(found, sys)
+		c.header.Settings = append(c.header.Settings, table.SettingsOf{System: name, Lines: sys.Settings()})
+		for _, r := range sys.Recipes() {
+			columns = append(columns, r.Name)
+			c.header.Recipes[r.Name] = r.How
+		}
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("no system is here to be measured: %s", strings.Join(notes, "; "))
+	}
+	c.set = table.New(kinds, columns)
+	for _, n := range notes {
+		c.set.Note("%s", n)
+	}
+	c.set.Note("Consul is left out: Debian has no package of it, and there is no recipe for it here.")
+	return found, nil
+}
+
+// system runs every workload at one system.
+func (c *comparison) system(ctx context.Context, sys system.System) {
+	if others := slices.DeleteFunc(slices.Clone(c.work), func(k string) bool { return k == "idle" || k == "floor" }); len(others) > 0 {
+		c.at(ctx, sys, func(cluster system.Cluster) {
+			for i := range sys.Recipes() {
+				c.recipe(ctx, sys, cluster, i)
+			}
+		})
+	}
+	if !c.does("idle") {
+		return
+	}
+	for i, r := range sys.Recipes() {
+		c.at(ctx, sys, func(cluster system.Cluster) {
+			c.workload(ctx, "idle", r.Name, func(ctx context.Context) ([]table.Sample, error) {
+				return load.Idle(ctx, c.timing.Length, cluster, sys, i, c.sessions, c.sessionTTL)
+			})
+		})
+	}
+}
+
+// at starts a system in a folder of its own and stops it afterwards.
+func (c *comparison) at(ctx context.Context, sys system.System, do func(system.Cluster)) {
+	if ctx.Err() != nil {
+		return
+	}
+	dir, err := os.MkdirTemp(c.dir, sys.Name()+"-")
+	if err != nil {
+		c.set.Note("%s: %v", sys.Name(), err)
+		return
+	}
+	defer os.RemoveAll(dir) // again with the folder that it is in
+	starting, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	cluster, err := sys.Start(starting, dir)
+	if err != nil {
+		c.failed(sys.Name(), "start", err)
+		return
+	}
+	defer cluster.Close()
+	do(cluster)
+}
+
+// recipe runs what a cluster can be measured with in one life.
+func (c *comparison) recipe(ctx context.Context, sys system.System, cluster system.Cluster, recipe int) {
+	r := sys.Recipes()[recipe]
+	with := func(kind string, clients int, do func(context.Context, []system.Client) ([]table.Sample, error)) {
+		c.workload(ctx, kind, r.Name, func(ctx context.Context) ([]table.Sample, error) {
+			fleet, err := sys.Dial(ctx, cluster.Endpoints(), recipe, clients, 0)
+			if err != nil {
+				return nil, err
+			}
+			defer fleet.Close()
+			return do(ctx, fleet.Clients)
+		})
+	}
+	for _, n := range c.cycleClients {
+		with("cycles", n, func(ctx context.Context, clients []system.Client) ([]table.Sample, error) {
+			return load.Cycles(ctx, c.timing, cluster, clients)
+		})
+	}
+	if r.Queue {
+		for _, n := range c.waiters {
+			with("handover", n+1, func(ctx context.Context, clients []system.Client) ([]table.Sample, error) {
+				return load.HandOver(ctx, c.timing, cluster, clients)
+			})
+		}
+	}
+	with("kv", c.kvClients, func(ctx context.Context, clients []system.Client) ([]table.Sample, error) {
+		return load.KV(ctx, c.timing, cluster, clients)
+	})
+	with("observers", c.observers+2, func(ctx context.Context, clients []system.Client) ([]table.Sample, error) {
+		return load.Observers(ctx, c.timing, clients)
+	})
+	if recipe != 0 { // what follows is a property of the servers
+		return
+	}
+	if ttl := sys.ShortestTTL(); r.Queue && ttl > 0 {
+		with("crash", 1, func(ctx context.Context, clients []system.Client) ([]table.Sample, error) {
+			return load.Crash(ctx, holderOf(c.self, sys, cluster, recipe), clients[0], "crash", ttl)
+		})
+	}
+	with("failover", 8, func(ctx context.Context, clients []system.Client) ([]table.Sample, error) {
+		return load.FailOver(ctx, cluster, clients)
+	})
+}
+
+// workload runs one workload, if it is wanted, and keeps what it measured.
+func (c *comparison) workload(ctx context.Context, kind, column string, do func(context.Context) ([]table.Sample, error)) {
+	if !c.does(kind) || ctx.Err() != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timing.Warmup+2*c.timing.Length+5*time.Minute)
+	defer cancel()
+	samples, err := do(ctx)
+	if errors.Is(err, system.ErrNotOffered) {
+		return
+	}
+	if err != nil {
+		c.failed(column, kind, err)
+		return
+	}
+	c.set.Add(column, samples)
+	for _, s := range samples {
+		c.say("%s: %s: %s: %s %s", column, s.Row.Work, s.Row.Measure, table.Number(s.Value), s.Row.Unit)
+	}
+}
+
+func (c *comparison) failed(column, what string, err error) {
+	c.say("%s: %s: failed: %v", column, what, err)
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	c.set.Note("%s: %s failed in round %d: %s", column, what, c.round, text)
+}
+
+func (c *comparison) does(kind string) bool { return slices.Contains(c.work, kind) }
+
+// say tells of progress.
+func (c *comparison) say(format string, args ...any) {
+	if c.round > 0 {
+		format = fmt.Sprintf("round %d: %s", c.round, format)
+	}
+	fmt.Fprintf(os.Stderr, format+"\n", args...)
+}
+
+// write writes the table.
+func (c *comparison) write() error {
+	page := c.set.Markdown(c.header)
+	data, err := c.set.JSON(c.header)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(c.out, 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(c.out, "results.md"), page, 0o644); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(c.out, "results.json"), append(data, '\n'), 0o644); err != nil {
+		return err
+	}
+	_, err = os.Stdout.Write(page)
+	return err
+}
