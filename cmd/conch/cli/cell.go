@@ -44,12 +44,17 @@ type session interface {
 	Close(ctx context.Context) error
 }
 
-// held is a lock that this process holds; *sdk.Lock is one.
-type held interface {
+// tenure is what this process holds until it gives it back or loses it.
+type tenure interface {
 	Token() sdk.Token
 	Done() <-chan struct{}
 	Err() error
 	Deadline() time.Time
+}
+
+// held is a lock that this process holds; *sdk.Lock is one.
+type held interface {
+	tenure
 	Unlock(ctx context.Context) error
 }
 

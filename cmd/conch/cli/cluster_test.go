@@ -454,7 +454,50 @@ func TestCluster(t *testing.T) {
 		if out := c.must("kv", "history", "k"); strings.Count(out, "\n") != 3 || !strings.HasSuffix(out, "delete k\n") {
 			t.Errorf("history: %s", out)
 		}
+		txn = c.command("kv", "txn", "-o", "json")
+		txn.Stdin = strings.NewReader("if version dir/a = 0\nput dir/a 1\nput dir/b 2\nget prefix dir/\n")
+		if got := finish(t, txn); got.code != 0 || !strings.Contains(got.out, `"keys":[{"key":"dir/a"`) {
+			t.Errorf("txn: exit status %d: %s%s", got.code, got.out, got.err)
+		}
+		txn = c.command("kv", "txn", "-o", "json")
+		txn.Stdin = strings.NewReader("del prefix dir/\n")
+		if got := finish(t, txn); got.code != 0 || !strings.Contains(got.out, `"deleted":2`) {
+			t.Errorf("txn: exit status %d: %s%s", got.code, got.out, got.err)
+		}
+		for _, k := range []string{"s/1", "s/2", "s/3"} {
+			c.must("kv", "put", k, "v")
+		}
+		if out := c.must("kv", "get", "s/", "--prefix", "--count-only"); out != "3\n" {
+			t.Errorf("count: %q", out)
+		}
+		if out := c.must("kv", "get", "s/", "--prefix", "--keys-only", "--descending", "--limit", "2"); out != "s/3\ns/2\n" {
+			t.Errorf("descending: %q", out)
+		}
 		c.must("kv", "compact")
+		if got := c.does("kv", "watch", "k", "--from-revision", "1"); got.code != 1 || !strings.Contains(got.err, "compacted") {
+			t.Errorf("watch of what is gone: exit status %d: %s%s", got.code, got.out, got.err)
+		}
+	})
+
+	t.Run("a command for each change of a key", func(t *testing.T) {
+		dir := t.TempDir()
+		var first struct{ Revision uint64 }
+		c.asks(&first, "kv", "put", "w", "1")
+		c.must("kv", "put", "w", "2")
+		c.must("kv", "del", "w")
+		watch := c.command("kv", "watch", "w", "--prev", "--from-revision", strconv.FormatUint(first.Revision, 10), "--",
+			"sh", "-c", `echo "$CONCH_EVENT ${CONCH_VALUE-none} ${CONCH_PREV_VALUE-none}" >> seen; test "${CONCH_VALUE-none}" != last || exit 5`)
+		var errs bytes.Buffer
+		watch.Dir, watch.Stderr = dir, &errs
+		if err := watch.Start(); err != nil {
+			t.Fatal(err)
+		}
+		c.must("kv", "put", "w", "last")
+		_ = watch.Wait()
+		seen, _ := os.ReadFile(filepath.Join(dir, "seen"))
+		if want := "put 1 none\nput 2 1\ndelete none 2\nput last none\n"; string(seen) != want || watch.ProcessState.ExitCode() != 5 {
+			t.Errorf("exit status %d, saw %q, want %q: %s", watch.ProcessState.ExitCode(), seen, want, errs.String())
+		}
 	})
 
 	t.Run("bench", func(t *testing.T) {

@@ -145,6 +145,7 @@ func TestReports(t *testing.T) {
 		"sessions ls", "sessions ls -o json", "sessions show 17", "sessions show 17 -o json", "sessions end 17 --reason gone",
 		"status", "status -o json", "hash", "hash -o json", "leader transfer n2", "leader transfer n2 -o json",
 		"kv get config/limit", "kv get config/limit -o json", "kv get config/ --prefix", "kv get config/ --prefix -o json", "kv get config/ --prefix --keys-only",
+		"kv get config/ --prefix --count-only", "kv get config/ --prefix --count-only -o json",
 		"kv put config/limit 13", "kv put config/limit 13 -o json", "kv del config/limit", "kv del config/limit -o json", "kv compact", "kv compact 400 -o json",
 	}
 	for _, c := range commands {
@@ -227,10 +228,29 @@ func TestKeyWatchAndHistory(t *testing.T) {
 		t.Errorf("history: exit status %d, %s%s\nwant %s", got.code, got.out, got.err, want)
 	}
 	file := filepath.Join(t.TempDir(), "seen")
-	got := run(c, "kv", "watch", "k", "--", "sh", "-c", `echo "$CONCH_EVENT $CONCH_KEY $CONCH_REVISION ${CONCH_VALUE-none}" >> "$0"; test "$CONCH_EVENT" = put || exit 4`, file)
+	t.Setenv("CONCH_VALUE", "of an outer command")
+	c.batches[0].Events[0].Prev = &sdk.KeyValue{Value: []byte("old")}
+	got := run(c, "kv", "watch", "k", "--", "sh", "-c", `echo "$CONCH_EVENT $CONCH_KEY $CONCH_REVISION ${CONCH_VALUE-none} ${CONCH_PREV_VALUE-none} $CONCH_ENDPOINTS" >> "$0"; test "$CONCH_EVENT" = put || exit 4`, file)
 	seen, _ := os.ReadFile(file)
-	if want := "put k 6 new\ndelete k 7 none\n"; got.code != 4 || string(seen) != want {
+	if want := "put k 6 new old 127.0.0.1:7654\ndelete k 7 none none 127.0.0.1:7654\n"; got.code != 4 || string(seen) != want || got.err != "conch: sh failed with status 4 at revision 7\n" {
 		t.Errorf("watch: exit status %d, %q want %q; stderr %s", got.code, seen, want, got.err)
+	}
+	if got, want := run(c, "kv", "watch", "k", "--prev", "-o", "json"), `{"event":"put","revision":6,"time":"2026-03-14T12:00:00Z","key":"k","value":"new","create_revision":0,"mod_revision":6,"version":2,"session":0,`+
+		`"prev":{"key":"","value":"old","create_revision":0,"mod_revision":0,"version":0,"session":0}}`; !strings.HasPrefix(got.out, want) {
+		t.Errorf("watch: %s, want %s", got.out, want)
+	}
+}
+
+// A watch that fell behind goes on; any other error ends it.
+func TestWatchFallsBehind(t *testing.T) {
+	behind := &sdk.Error{Op: "watch", Name: "k", Code: sdk.CodeLagging, Definite: true, Revision: 7}
+	c := &fakeCell{err: behind, batches: []sdk.Batch{{Revision: 6, Events: []sdk.Event{{KV: sdk.KeyValue{Key: "k", Value: []byte("v"), ModRevision: 6}}}}}}
+	if got := run(c, "kv", "watch", "k"); got.code != 0 || got.out != "6  put k = v\n" || got.err != "conch: the watch fell behind; it goes on at revision 7\n" {
+		t.Errorf("exit status %d, %s, %s", got.code, got.out, got.err)
+	}
+	c.err = &sdk.Error{Op: "watch", Name: "k", Code: sdk.CodeCompacted, Definite: true, Revision: 9}
+	if got := run(c, "kv", "watch", "k"); got.code != 1 || !strings.Contains(got.err, "compacted") {
+		t.Errorf("exit status %d, %s, %s", got.code, got.out, got.err)
 	}
 }
 
@@ -255,13 +275,15 @@ func TestErrorsOfTheCell(t *testing.T) {
 }
 
 func TestParseTxn(t *testing.T) {
-	good := "# a comment\nif lock backup = 91\nif value \"a key\" != \"x\\n\"\nif version k > 0\n\nput k \"some value\"\nget k\nelse\ndel k\n"
+	good := "# a comment\nif lock backup = 91\nif value \"a key\" != \"x\\n\"\nif version k > 0\n\nput k \"some value\"\nput k v 17\nget k\nget prefix k/\nelse\ndel k\ndel prefix \"\"\n"
 	txn, err := parseTxn(strings.NewReader(good))
-	if err != nil || len(txn.If) != 3 || len(txn.Then) != 2 || len(txn.Else) != 1 {
+	if err != nil || len(txn.If) != 3 || len(txn.Then) != 4 || len(txn.Else) != 2 {
 		t.Errorf("%v: %d conditions, %d and %d operations", err, len(txn.If), len(txn.Then), len(txn.Else))
 	}
 	for text, says := range map[string]string{
 		"put k":               `line 1 of standard input: "put k": put KEY VALUE`,
+		"put k v x":           `put: session "x": a number from 1 on is allowed`,
+		"get a b":             `"get a b": put KEY VALUE`,
 		"get k\nif mod k = 1": "line 2 of standard input: conditions come before operations",
 		"if mod k = x":        `mod "x": a number is allowed`,
 		"if mod k ~ 1":        `"~": =, !=, < and > are allowed`,

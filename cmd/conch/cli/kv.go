@@ -31,12 +31,15 @@ func keyRange(key string, prefix bool) (sdk.KeyRange, error) {
 }
 
 func (a *App) kvGet() *cobra.Command {
-	var prefix, serializable, keysOnly bool
+	var prefix, serializable, keysOnly, countOnly, descending bool
 	var revision uint64
 	var limit int
+	var order string
 	c := &cobra.Command{
 		Use: "get KEY", Short: "Print the value of a key, or a list of keys",
-		Long:    "Get prints the bare value of KEY. Exit status 1 when there is no such key. With --prefix it lists.",
+		Long: `Get prints the bare value of KEY. Exit status 1 when there is no such key. With
+--prefix it lists. The answer is the newest there is when the request was made, unless
+--serializable allows the node that is asked to answer from what it has.`,
 		Example: "  conch kv get config/limit\n  conch kv get config/ --prefix\n  conch kv get '' --prefix --keys-only --limit 100",
 		Args:    exactly("KEY"),
 		RunE: a.action(func(ctx context.Context, _ *cobra.Command, args []string) error {
@@ -47,17 +50,29 @@ func (a *App) kvGet() *cobra.Command {
 			if limit < 0 {
 				return usage("--limit %d: 0 or more is allowed", limit)
 			}
-			opts := []sdk.RangeOption{sdk.AtRevision(revision), sdk.Limit(limit)}
+			by, ok := map[string]sdk.Order{
+				"key": sdk.ByKey, "version": sdk.ByVersion, "create": sdk.ByCreateRevision, "mod": sdk.ByModRevision, "value": sdk.ByValue,
+			}[order]
+			if !ok {
+				return usage("--order %s: key, version, create, mod and value are allowed", quote(order))
+			}
+			opts := []sdk.RangeOption{sdk.AtRevision(revision), sdk.Limit(limit), sdk.SortBy(by, descending)}
 			if serializable {
 				opts = append(opts, sdk.Serializable())
 			}
 			if keysOnly {
 				opts = append(opts, sdk.KeysOnly())
 			}
+			if countOnly {
+				opts = append(opts, sdk.CountOnly())
+			}
 			return a.ask(ctx, func(ctx context.Context, c cell) error {
 				res, err := c.Range(ctx, keys, opts...)
 				if err != nil {
 					return err
+				}
+				if countOnly {
+					return a.results().KeyCount(res)
 				}
 				if prefix {
 					return a.results().Keys(res, keysOnly)
@@ -77,7 +92,10 @@ func (a *App) kvGet() *cobra.Command {
 	f.Uint64Var(&revision, "revision", 0, "as it was at revision `R`")
 	f.BoolVar(&serializable, "serializable", false, "allow an answer that may be stale; cheaper")
 	f.BoolVar(&keysOnly, "keys-only", false, "without values")
+	f.BoolVar(&countOnly, "count-only", false, "only how many there are")
 	f.IntVar(&limit, "limit", 0, "at most `N` keys")
+	f.StringVar(&order, "order", "key", "sort by `WHAT`: key, version, create, mod or value")
+	f.BoolVar(&descending, "descending", false, "sort downwards")
 	return c
 }
 

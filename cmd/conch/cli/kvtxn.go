@@ -27,14 +27,15 @@ func (a *App) kvTxn() *cobra.Command {
   if create KEY = N         the revision that created it
   if mod KEY = N            the revision that changed it last
   if session KEY = ID       the session that owns it, 0: nobody
-  if lock NAME = TOKEN      TOKEN is a current grant of the lock
-  put KEY VALUE
-  get KEY
-  del KEY
+  if lock NAME = TOKEN      TOKEN is a current grant of the lock, or leads the election
+  put KEY VALUE [ID]        with ID the key is deleted when session ID ends
+  get [prefix] KEY          with the word prefix all keys that begin with KEY
+  del [prefix] KEY
   else                      what follows is done when a condition does not hold
 
 Words with spaces are in double quotes, with the escapes of Go. Empty lines and lines
-that begin with # are skipped. Exit status 1 when a condition did not hold.`,
+that begin with # are skipped. At most 128 conditions and operations. All is done in one
+revision or nothing is. Exit status 1 when a condition did not hold.`,
 		Example: `  printf '%s\n' "if lock backup = $CONCH_TOKEN" "put backup/last \"$(date)\"" | conch kv txn`,
 		Args:    exactly(),
 		RunE: a.action(func(ctx context.Context, _ *cobra.Command, _ []string) error {
@@ -144,15 +145,29 @@ func parseCompare(words []string) (c sdk.Compare, err error) {
 }
 
 func parseOp(words []string) (op sdk.Op, err error) {
-	switch {
-	case words[0] == "put" && len(words) == 3:
-		return sdk.PutOp(words[1], []byte(words[2])), nil
-	case words[0] == "get" && len(words) == 2:
-		return sdk.RangeOp(sdk.One(words[1])), nil
-	case words[0] == "del" && len(words) == 2:
-		return sdk.DeleteOp(sdk.One(words[1]), false), nil
+	verb, rest := words[0], words[1:]
+	keys := func() sdk.KeyRange {
+		if len(rest) == 2 {
+			return sdk.Prefix(rest[1])
+		}
+		return sdk.One(rest[0])
 	}
-	return op, fmt.Errorf("%q: put KEY VALUE, get KEY, del KEY, if and else are allowed", strings.Join(words, " "))
+	many := len(rest) == 2 && rest[0] == "prefix"
+	switch {
+	case verb == "put" && len(rest) == 2:
+		return sdk.PutOp(rest[0], []byte(rest[1])), nil
+	case verb == "put" && len(rest) == 3:
+		id, err := strconv.ParseUint(rest[2], 10, 63)
+		if err != nil || id == 0 {
+			return op, fmt.Errorf("put: session %q: a number from 1 on is allowed", rest[2])
+		}
+		return sdk.PutOp(rest[0], []byte(rest[1]), sdk.OwnedBy(sdk.SessionID(id))), nil
+	case verb == "get" && (len(rest) == 1 || many):
+		return sdk.RangeOp(keys()), nil
+	case verb == "del" && (len(rest) == 1 || many):
+		return sdk.DeleteOp(keys(), false), nil
+	}
+	return op, fmt.Errorf("%q: put KEY VALUE [ID], get [prefix] KEY, del [prefix] KEY, if and else are allowed", strings.Join(words, " "))
 }
 
 // splitWords splits at white space; a word may be in double quotes.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,26 +15,20 @@ import (
 	"github.com/conch-lock/conch/sdk"
 )
 
-// patience is how long somebody at a terminal waits before being told for whom.
-const patience = time.Second
-
 // lockRequest is what conch lock was asked for.
 type lockRequest struct {
-	names     []string
-	cmd       []string
-	path      string // of the program; empty without one
-	ttl       time.Duration
-	wait      time.Duration
-	bounded   bool // --wait was given
-	try       bool
-	shared    bool
-	permits   int
-	capacity  int
-	and       []string
-	delay     time.Duration
-	labels    []string
-	killAfter time.Duration
-	conflict  int
+	task
+	names    []string
+	wait     time.Duration
+	bounded  bool // --wait was given
+	try      bool
+	shared   bool
+	permits  int
+	capacity int
+	and      []string
+	delay    time.Duration
+	labels   []string
+	conflict int
 
 	allLabels map[string]string
 }
@@ -62,29 +55,11 @@ Without CMD it prints NAME and TOKEN and holds the lock until it is interrupted.
   conch lock index --shared -- ./query             # together with other readers
   conch lock db --and cache -- ./migrate           # both or none
   conch lock render --permits 1 --capacity 4 -- ./render frame.dat`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			own := len(args)
-			if dash := cmd.ArgsLenAtDash(); dash >= 0 {
-				own = dash
-				if dash == len(args) {
-					return usage("there is no command after --")
-				}
-			}
-			if own == 0 {
-				return usage("NAME is missing")
-			}
-			if own > 1 {
-				return usage("put -- before the command: conch lock %s -- %s", args[0], strings.Join(args[1:], " "))
-			}
-			return nil
-		},
+		Args: nameAndCommand,
 		RunE: a.action(func(ctx context.Context, cmd *cobra.Command, args []string) error {
 			r.names, r.cmd = append([]string{args[0]}, r.and...), args[1:]
-			r.bounded = cmd.Flags().Changed("wait")
-			if r.try && r.bounded { // a flag beats the variable of the other one
-				r.try = !a.givenBy["try"] || a.givenBy["wait"]
-				r.bounded = !a.givenBy["wait"] || a.givenBy["try"]
-			}
+			r.what = "lock " + strings.Join(r.names, " and ")
+			r.try, r.bounded = a.tryOrWait(cmd, r.try)
 			if err := r.check(cmd); err != nil {
 				return err
 			}
@@ -150,21 +125,18 @@ func (r *lockRequest) check(cmd *cobra.Command) error {
 	if err := parseLabels(r.allLabels, r.labels); err != nil {
 		return err
 	}
-	if len(r.cmd) == 0 {
-		return nil
-	}
-	var err error
-	r.path, err = child.Lookup(r.cmd[0])
-	return cannotStart(err)
+	return r.find()
 }
 
-// cannotStart gives the failure to start a command the status of a shell's.
-func cannotStart(err error) error {
-	var start *child.StartError
-	if errors.As(err, &start) {
-		return exitWith(start.ExitCode(), err)
+// tryOrWait says whether not to wait, or for a bounded time. A flag beats the
+// variable of the other one.
+func (a *App) tryOrWait(cmd *cobra.Command, askedTry bool) (try, bounded bool) {
+	try, bounded = askedTry, cmd.Flags().Changed("wait")
+	if try && bounded {
+		try = !a.givenBy["try"] || a.givenBy["wait"]
+		bounded = !a.givenBy["wait"] || a.givenBy["try"]
 	}
-	return err
+	return try, bounded
 }
 
 func (r *lockRequest) options() []sdk.LockOption {
@@ -215,61 +187,31 @@ func (a *App) lock(ctx context.Context, r *lockRequest) error {
 
 	// 3. What it is for.
 	if r.path == "" {
-		return a.hold(h, s, r, signals)
+		if err := a.results().Held(r.names, h.Token(), s.ID()); err != nil {
+			return err
+		}
+		return a.hold(h, &r.task, signals)
 	}
-	return a.runUnder(h, s, r, signals)
+	return a.runUnder(h, &r.task, environment([]string{"CONCH_ELECTION"},
+		"CONCH_LOCK="+r.names[0], "CONCH_TOKEN="+h.Token().String(), "CONCH_SESSION="+s.ID().String(),
+		"CONCH_ENDPOINTS="+strings.Join(a.global.endpoints, ","),
+	), signals)
 }
 
 // acquire waits for the lock, for a signal that ends the wait, and tells
 // somebody at a terminal who is in the way.
 func (a *App) acquire(ctx context.Context, c cell, s session, r *lockRequest, signals <-chan os.Signal) (held, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	claim := s.Claim
 	if r.try {
 		var done context.CancelFunc
 		ctx, done = context.WithTimeout(ctx, a.global.timeout)
 		defer done()
+		claim = s.TryClaim
 	}
-	type outcome struct {
-		held held
-		err  error
-	}
-	decided := make(chan outcome, 1)
-	go func() {
-		claim := s.Claim
-		if r.try {
-			claim = s.TryClaim
-		}
-		h, err := claim(ctx, r.names[0], r.options()...)
-		decided <- outcome{h, err}
-	}()
-	tell := time.NewTimer(patience)
-	defer tell.Stop()
-	var interrupted error
-	for {
-		select {
-		case o := <-decided:
-			if interrupted == nil {
-				return o.held, o.err
-			}
-			if o.err == nil {
-				a.unlock(o.held, r)
-			}
-			return nil, interrupted
-		case sig := <-signals:
-			switch sig := sig.(syscall.Signal); sig {
-			case syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT:
-				interrupted = exitWith(128+int(sig), fmt.Errorf("%s: stopped waiting: %v", r.title(), sig))
-				cancel(interrupted)
-			case syscall.SIGTSTP:
-				child.Suspend()
-			}
-		case <-tell.C:
-			if a.ErrTerminal && a.global.output == "text" {
-				a.tellWait(ctx, c, s, r)
-			}
-		}
-	}
+	return waitFor(ctx, a, &r.task, signals,
+		func(ctx context.Context) (held, error) { return claim(ctx, r.names[0], r.options()...) },
+		func() { a.tellWait(ctx, c, s, r) },
+		func(h held) { a.unlock(h, r) })
 }
 
 // tellWait says who holds the lock and how many are in front.
@@ -289,18 +231,13 @@ func (a *App) tellWait(ctx context.Context, c cell, s session, r *lockRequest) {
 	}
 }
 
-// title names the locks of the request in messages.
-func (r *lockRequest) title() string {
-	return "lock " + strings.Join(r.names, " and ")
-}
-
 // notAcquired gives the error of an acquire its exit status.
 func (a *App) notAcquired(ctx context.Context, c cell, err error, r *lockRequest) error {
 	switch {
 	case errors.Is(err, sdk.ErrHeld), errors.Is(err, sdk.ErrWaitTimedOut):
 		return exitWith(r.conflict, a.withHolder(ctx, c, err, r))
 	case errors.Is(err, sdk.ErrSessionExpired):
-		return exitWith(exitNoCluster, fmt.Errorf("%s: the cluster was not reached for %v while waiting: %w", r.title(), r.ttl, err))
+		return exitWith(exitNoCluster, fmt.Errorf("%s: the cluster was not reached for %v while waiting: %w", r.what, r.ttl, err))
 	}
 	return err
 }
@@ -325,87 +262,6 @@ func (a *App) withHolder(ctx context.Context, c cell, err error, r *lockRequest)
 	return err
 }
 
-// hold keeps the lock until it is interrupted or lost.
-func (a *App) hold(h held, s session, r *lockRequest, signals <-chan os.Signal) error {
-	if err := a.results().Held(r.names, h.Token(), s.ID()); err != nil {
-		return err
-	}
-	for {
-		select {
-		case <-h.Done():
-			return exitWith(exitLost, fmt.Errorf("%s was lost: %w", r.title(), h.Err()))
-		case sig := <-signals:
-			switch sig.(syscall.Signal) {
-			case syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT:
-				return nil
-			case syscall.SIGTSTP:
-				child.Suspend()
-			}
-		}
-	}
-}
-
-// runUnder runs the command while the lock is held.
-func (a *App) runUnder(h held, s session, r *lockRequest, signals <-chan os.Signal) error {
-	if err := h.Err(); err != nil {
-		return exitWith(exitLost, fmt.Errorf("%s was lost before %s was started: %w", r.title(), r.cmd[0], err))
-	}
-	result, err := child.Run(child.Spec{
-		Path: r.path, Args: r.cmd, Env: a.childEnv(h, s, r),
-		KillAfter: r.killAfter, Signals: signals, Lost: h.Done(),
-		Deadline: h.Deadline, DeadlineEvery: min(max(r.ttl/20, 10*time.Millisecond), time.Second),
-	})
-	if err != nil {
-		return cannotStart(err)
-	}
-	if len(result.Left) > 0 {
-		var left []string
-		for _, p := range result.Left {
-			left = append(left, p.String())
-		}
-		a.say("stopped what %s left behind: %s", report.Text(r.cmd[0]), report.Text(strings.Join(left, ", ")))
-	}
-	if lost := h.Err(); result.Lost || lost != nil {
-		if lost == nil {
-			lost = errors.New("its time ran out")
-		}
-		how := "stopped"
-		if result.Killed {
-			how = "killed"
-		}
-		return exitWith(exitLost, fmt.Errorf("%s was lost: %w; %s was %s", r.title(), lost, r.cmd[0], how))
-	}
-	if result.GuardDied {
-		return exitWith(result.Code, fmt.Errorf("the guard process was killed, and %s with it", r.cmd[0]))
-	}
-	if result.Code != 0 {
-		return exitWith(result.Code, nil)
-	}
-	return nil
-}
-
-// childEnv is this process's environment and what CMD may need to know.
-func (a *App) childEnv(h held, s session, r *lockRequest) []string {
-	own := []string{
-		"CONCH_LOCK=" + r.names[0],
-		"CONCH_TOKEN=" + h.Token().String(),
-		"CONCH_SESSION=" + s.ID().String(),
-		"CONCH_ENDPOINTS=" + strings.Join(a.global.endpoints, ","),
-	}
-	var env []string
-	for _, kv := range os.Environ() {
-		replaced := false
-		for _, o := range own {
-			name, _, _ := strings.Cut(o, "=")
-			replaced = replaced || strings.HasPrefix(kv, name+"=")
-		}
-		if !replaced {
-			env = append(env, kv)
-		}
-	}
-	return append(env, own...)
-}
-
 // unlock releases. When that is not confirmed the lock ends with the session.
 func (a *App) unlock(h held, r *lockRequest) {
 	if h.Err() != nil {
@@ -415,7 +271,7 @@ func (a *App) unlock(h held, r *lockRequest) {
 	defer cancel()
 	if err := h.Unlock(ctx); err != nil {
 		a.say("%s: the release was not confirmed, the lock ends %v after the cluster heard of this holder last: %s",
-			r.title(), r.ttl, a.printer(a.Err).Explain(err))
+			r.what, r.ttl, a.printer(a.Err).Explain(err))
 	}
 }
 

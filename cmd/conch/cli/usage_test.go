@@ -69,6 +69,8 @@ func TestUsageErrors(t *testing.T) {
 
 		{[]string{"kv", "get", ""}, `KEY "": a key is not empty`},
 		{[]string{"kv", "get", "k", "--limit", "-1"}, "--limit -1"},
+		{[]string{"kv", "get", "k", "--prefix", "--order", "age"}, `--order "age": key, version, create, mod and value are allowed`},
+		{[]string{"kv", "watch", "k", "--no-put", "--no-delete"}, "only one of them is allowed"},
 		{[]string{"kv", "put", "k"}, "VALUE is missing"},
 		{[]string{"kv", "put", "k", strings.Repeat("x", maxValue+1)}, "more than 1048576 bytes"},
 		{[]string{"kv", "put", "k", "v", "--if-absent", "--if-mod-revision", "3"}, "--if-absent and --if-mod-revision 3"},

@@ -37,6 +37,14 @@ func keyOf(kv sdk.KeyValue) key {
 	return k
 }
 
+func prevOf(kv *sdk.KeyValue) *key {
+	if kv == nil {
+		return nil
+	}
+	k := keyOf(*kv)
+	return &k
+}
+
 // Value writes the value of one key: in text the bare bytes, and a line end
 // unless they have one, so that scripts can use it.
 func (p *Printer) Value(kv sdk.KeyValue) error {
@@ -95,10 +103,22 @@ func (p *Printer) Keys(r sdk.RangeResult, keysOnly bool) error {
 	return nil
 }
 
+// KeyCount tells how many keys there are in a range.
+func (p *Printer) KeyCount(r sdk.RangeResult) error {
+	if p.JSON {
+		return p.Object(struct {
+			Count    uint64 `json:"count"`
+			Revision uint64 `json:"revision"`
+		}{r.Count, r.Revision})
+	}
+	return p.Line("%d", r.Count)
+}
+
 // KeyEvent is one change of a key.
 type KeyEvent struct {
 	Deleted  bool
 	KV       sdk.KeyValue
+	Prev     *sdk.KeyValue // the version before, when it is known
 	Revision uint64
 	Time     time.Time // zero: not known
 }
@@ -115,11 +135,15 @@ func (p *Printer) KeyEvent(e KeyEvent) error {
 			Revision uint64    `json:"revision"`
 			Time     time.Time `json:"time,omitzero"`
 			key
-		}{event, e.Revision, e.Time.UTC(), keyOf(e.KV)})
+			Prev *key `json:"prev,omitempty"`
+		}{event, e.Revision, e.Time.UTC(), keyOf(e.KV), prevOf(e.Prev)})
 	}
 	text := ""
 	if !e.Deleted {
 		text = " = " + Text(string(e.KV.Value))
+	}
+	if e.Prev != nil {
+		text += ", before " + Text(string(e.Prev.Value))
 	}
 	if clock := p.Clock(e.Time); clock != "" {
 		return p.Line("%s  %d  %s %s%s", clock, e.Revision, event, Text(e.KV.Key), text)
