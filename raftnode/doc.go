@@ -60,7 +60,8 @@
 // later begins with nothing, as a learner, and waits for a snapshot. Members change one at a time through joint
 // consensus, and who is a member is kept in one place only: what the log says, as of the applied index, stored in every
 // snapshot. The id of a removed node is refused for ever: a node that lost its disk has lost its promises too, and must
-// come back as another.
+// come back as another. So that it does, every data directory has a number, which nodes tell each other when they connect
+// and keep; a node that comes with another one than before is refused, and stops. See admission.go.
 //
 // On a restart the replica takes the newest snapshot the log has marked, and the log after it. The log decides: a
 // snapshot it does not know was not finished, and is removed.

@@ -27,4 +27,7 @@ var (
 	ErrBadMessage = errors.New("raftnode: bad message from a peer")
 	// ErrWrongDir refuses a data directory that belongs to another node or cluster.
 	ErrWrongDir = errors.New("raftnode: the data directory belongs to another node")
+	// ErrOtherDirectory refuses a node whose data directory is not the one that others know it with: what it promised
+	// them is lost.
+	ErrOtherDirectory = errors.New("raftnode: the node has another data directory than before")
 )

@@ -24,11 +24,12 @@ type Group struct {
 	replica *Replica
 	machine Machine
 
-	inbox inbox
-	stop  chan struct{}
-	ended chan struct{} // closed when the goroutine is gone
-	once  sync.Once
-	work  sync.WaitGroup // slow work on files, and snapshots being received
+	inbox   inbox
+	stop    chan struct{}
+	failure chan error    // holds why the node as a whole cannot go on
+	ended   chan struct{} // closed when the goroutine is gone
+	once    sync.Once
+	work    sync.WaitGroup // slow work on files, and snapshots being received
 
 	receiving chan struct{} // holds a token while a snapshot is received
 
@@ -158,6 +159,9 @@ func (g *Group) run() {
 	defer timer.Stop()
 	lastStatus := time.Duration(-1)
 	for !g.stopped() {
+		if err = g.failed(); err != nil {
+			break
+		}
 		// 1. What has arrived.
 		in, do = g.inbox.take(in, do)
 		for _, f := range do {
@@ -185,6 +189,24 @@ func (g *Group) run() {
 		}
 	}
 	g.end(in, do, err)
+}
+
+// fail ends the group for a reason that is not its own.
+func (g *Group) fail(reason error) {
+	select {
+	case g.failure <- reason:
+		g.inbox.signal()
+	default: // there is one already
+	}
+}
+
+func (g *Group) failed() error {
+	select {
+	case err := <-g.failure:
+		return err
+	default:
+		return nil
+	}
 }
 
 func (g *Group) stopped() bool {

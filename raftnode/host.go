@@ -19,15 +19,21 @@ import (
 // lockFile in the data directory is locked while a process uses it.
 const lockFile = "lock"
 
+// cellsDir in the data directory has a directory for each cell.
+const cellsDir = "cells"
+
 // Host is one process's part in a cluster: a data directory, the connections to the other nodes, and its groups.
 type Host struct {
 	cfg       HostConfig
 	lock      io.Closer
 	transport Transport
+	admission *admission
+	dir       *dataDir // begin is called under mu
 	now       func() time.Duration
 
 	mu     sync.Mutex
 	closed bool
+	failed error // why no group can run here, from the first failure of the node as a whole
 	rand   *rand.Rand
 	groups map[GroupID]*Group
 	// members are the members of each group as last told; the transport gets all of them.
@@ -63,7 +69,7 @@ func NewHost(cfg HostConfig) (*Host, error) {
 		return nil, err
 	}
 	var err error
-	if h.transport, err = cfg.Transport(id, h); err != nil {
+	if h.transport, err = cfg.Transport(h.cfg.Identity, h); err != nil {
 		_ = h.lock.Close()
 		return nil, fmt.Errorf("raftnode: start the transport: %w", err)
 	}
@@ -80,7 +86,12 @@ func (h *Host) claim() error {
 	if err != nil {
 		return fmt.Errorf("raftnode: the data directory %s cannot be used: %w", h.cfg.Dir, err)
 	}
-	if err := claimDir(h.cfg.FS, h.cfg.Dir, h.cfg.Identity); err != nil {
+	h.dir, err = claimDir(h.cfg.FS, h.cfg.Dir, h.cfg.Identity)
+	if err == nil {
+		h.cfg.Identity = h.dir.self
+		h.admission, err = openAdmission(h.cfg.FS, h.cfg.Dir)
+	}
+	if err != nil {
 		_ = lock.Close()
 		return err
 	}
@@ -95,20 +106,21 @@ func (h *Host) StartGroup(cfg GroupConfig) (*Group, error) {
 	}
 	g := &Group{
 		id: cfg.ID, cell: cfg.Cell, host: h, machine: cfg.Machine,
-		dir:       path.Join(h.cfg.Dir, "cells", cfg.Cell),
+		dir:       path.Join(h.cfg.Dir, cellsDir, cfg.Cell),
 		log:       h.cfg.Logger.With().Str("cell", cfg.Cell).Logger(),
 		inbox:     inbox{wake: make(chan struct{}, 1)},
 		stop:      make(chan struct{}),
+		failure:   make(chan error, 1),
 		ended:     make(chan struct{}),
 		receiving: make(chan struct{}, 1),
 	}
-	rng, err := h.reserve(g)
+	rng, begun, err := h.reserve(g)
 	if err != nil {
 		return nil, err
 	}
 	g.replica, err = NewReplica(ReplicaConfig{
 		Cluster: h.cfg.Identity.Cluster, Group: cfg.ID, Node: h.cfg.Identity.Node,
-		FS: h.cfg.FS, Dir: g.dir, Initial: cfg.Initial, Machine: cfg.Machine,
+		FS: h.cfg.FS, Dir: g.dir, Initial: cfg.Initial, Begun: begun, Machine: cfg.Machine,
 		Outbox:         hostOutbox{h, cfg.ID},
 		MembersChanged: func(m []Member) { h.membersChanged(cfg.ID, m) },
 		Tuning:         cfg.Tuning, Rand: rng, Background: g.background, Logger: g.log,
@@ -117,6 +129,14 @@ func (h *Host) StartGroup(cfg GroupConfig) (*Group, error) {
 	defer h.mu.Unlock()
 	if err == nil && h.closed {
 		err = errors.Join(ErrStopped, g.replica.Close())
+	}
+	if err == nil && h.failed != nil {
+		err = errors.Join(h.failed, g.replica.Close())
+	}
+	if err == nil && g.replica.begun() {
+		if err = h.dir.begin(g.cell); err != nil { // before the replica promises anything
+			err = errors.Join(err, g.replica.Close())
+		}
 	}
 	if err != nil {
 		delete(h.groups, g.id)
@@ -128,23 +148,24 @@ func (h *Host) StartGroup(cfg GroupConfig) (*Group, error) {
 	return g, nil
 }
 
-// reserve takes the group's number and name, so that nobody else can start it meanwhile.
-func (h *Host) reserve(g *Group) (*rand.Rand, error) {
+// reserve takes the group's number and name, so that nobody else can start it meanwhile, and tells whether it
+// has had data here.
+func (h *Host) reserve(g *Group) (r *rand.Rand, begun bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
-		return nil, ErrStopped
+		return nil, false, ErrStopped
 	}
 	if _, taken := h.groups[g.id]; taken {
-		return nil, fmt.Errorf("raftnode: group %v runs already", g.id)
+		return nil, false, fmt.Errorf("raftnode: group %v runs already", g.id)
 	}
 	for _, other := range h.groups {
 		if other != nil && other.cell == g.cell {
-			return nil, fmt.Errorf("raftnode: the cell %q is served by group %v already", g.cell, other.id)
+			return nil, false, fmt.Errorf("raftnode: the cell %q is served by group %v already", g.cell, other.id)
 		}
 	}
 	h.groups[g.id] = nil
-	return rand.New(rand.NewPCG(h.rand.Uint64(), h.rand.Uint64())), nil
+	return rand.New(rand.NewPCG(h.rand.Uint64(), h.rand.Uint64())), h.dir.begun(g.cell), nil
 }
 
 // validateCell keeps cell names usable as directory names everywhere.

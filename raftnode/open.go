@@ -42,11 +42,19 @@ func (r *Replica) open() error {
 	if r.hard, err = parseHardState(found.State); err != nil {
 		return err
 	}
+	if found.Base == 0 && r.cfg.Begun {
+		return fmt.Errorf("raftnode: group %v has had data in %s, and its log is gone: what this node promised to others is lost with it, so it was not started. "+
+			"Restore the directory from an intact copy of this very node's last state, or remove the node from the cluster and let it join again with an empty directory under a new name",
+			r.cfg.Group, r.cfg.Dir)
+	}
 	if found.Base == 0 {
 		return r.begin(found)
 	}
 	return r.resume(found)
 }
+
+// begun tells whether the replica has a beginning on disk; one that is about to join has none yet.
+func (r *Replica) begun() bool { return len(r.files) > 0 }
 
 // logIdentity tells the log of this group of this cluster from all others.
 func (r *Replica) logIdentity() uint64 {

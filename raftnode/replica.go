@@ -34,6 +34,8 @@ type ReplicaConfig struct {
 	Dir string
 	// Initial are the members the group begins with; see GroupConfig.
 	Initial []Member
+	// Begun: there was data in Dir before. When it is gone, the replica must not begin again.
+	Begun bool
 	// Machine is what the entries are applied to: new and empty, since the replica restores it.
 	Machine Machine
 	// Outbox takes the messages.

@@ -14,6 +14,8 @@ type Identity struct {
 	Node NodeID
 	// Name is the node's name, for people.
 	Name string
+	// Directory is the number of the node's data directory, drawn when that was new. The host fills it in.
+	Directory uint64
 }
 
 // Transport carries messages to the other nodes of the cluster. It may lose, double, delay and reorder raft and
@@ -68,6 +70,14 @@ type Receiver interface {
 	// or refused when redialled. Silence is not a loss. It is the sign that the node's process ended, and lets its
 	// followers look for a new leader at once, so it must be called as soon as it is known, once a connection.
 	PeerLost(node NodeID)
+
+	// Admit decides on a connection from that node, whose data directory has that number. It is called last in the
+	// handshake, before anything else is taken from the connection, and waits for the disk. An error is told to the
+	// node; one that wraps ErrOtherDirectory is its end, see Expelled.
+	Admit(from NodeID, directory uint64) error
+
+	// Expelled says that the Admit of another node refused this one with ErrOtherDirectory.
+	Expelled(by NodeID, reason error)
 }
 
 // NewTransport makes the transport of a host, listening and ready. Calls of r may begin before it returns.

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -511,5 +512,33 @@ func TestConfigIsChecked(t *testing.T) {
 	}
 	if _, err := l.Accept(); !isClosed(err) {
 		t.Errorf("the listener was left open: %v", err)
+	}
+}
+
+// TestOtherDirectoryIsRefused: each node tells the number of its data directory; one that the other side will not admit
+// with it hears that it is expelled, and no message of it is taken.
+func TestOtherDirectoryIsRefused(t *testing.T) {
+	a, b := start(t, 1, nil), start(t, 2, nil)
+	var asked atomic.Uint64
+	b.recorder.mu.Lock()
+	b.recorder.admit = func(from raftnode.NodeID, directory uint64) error {
+		asked.Store(uint64(from)<<32 | directory)
+		return raftnode.ErrOtherDirectory
+	}
+	b.recorder.mu.Unlock()
+	a.self.Directory = 77 // before it connects to anybody
+	a.SetPeers(map[raftnode.NodeID]string{2: b.addr})
+	b.SetPeers(map[raftnode.NodeID]string{1: a.addr})
+	err := receive(t, a.expelled, "being expelled")
+	var refused *RefusedError
+	if !errors.As(err, &refused) || refused.Refusal != RefusedDirectory || refused.Peer != 2 {
+		t.Errorf("expelled with: %v", err)
+	}
+	if got := asked.Load(); got != 1<<32|77 {
+		t.Errorf("asked for node %d with directory %d, want node 1 with 77", got>>32, uint32(got))
+	}
+	a.Send(1, heartbeat(1, 2, 1))
+	if s, _ := b.statsOf(1); s.ReceivedMessages != 0 || s.Receiving {
+		t.Errorf("taken from an expelled node: %+v", s)
 	}
 }

@@ -37,6 +37,7 @@ const (
 	RefusedBusy        Refusal = 6 // too many snapshots at a time
 	RefusedMessage     Refusal = 7 // a message broke the protocol
 	RefusedFailed      Refusal = 8 // the receiver failed or panicked
+	RefusedDirectory   Refusal = 9 // the dialing node's data directory is not the one it is known with
 )
 
 // RefusedError is a connection refused or ended by the other node on purpose.

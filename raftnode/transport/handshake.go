@@ -2,6 +2,7 @@ package transport
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/conch-lock/conch/raftnode"
@@ -18,22 +19,26 @@ const helloMagic = "CNPR"
 
 // hello is the first message of a stream:
 //
-//	4 bytes magic, 2 bytes version, 8 bytes each: cluster, from, to
+//	4 bytes magic, 2 bytes version, 8 bytes each: cluster, from, to, directory
 //
 // The answer is a welcome (magic, version), or a DRPC error whose code is a
 // Refusal. The dialing node sends nothing more before it has that.
 type hello struct {
-	version  uint16
-	cluster  uint64
-	from, to raftnode.NodeID
+	version   uint16
+	cluster   uint64
+	from, to  raftnode.NodeID
+	directory uint64 // of from
 }
 
+const helloBytes = 4 + 2 + 4*8
+
 func (h hello) encode() []byte {
-	b := append(make([]byte, 0, 30), helloMagic...)
+	b := append(make([]byte, 0, helloBytes), helloMagic...)
 	b = binary.BigEndian.AppendUint16(b, h.version)
 	b = binary.BigEndian.AppendUint64(b, h.cluster)
 	b = binary.BigEndian.AppendUint64(b, uint64(h.from))
-	return binary.BigEndian.AppendUint64(b, uint64(h.to))
+	b = binary.BigEndian.AppendUint64(b, uint64(h.to))
+	return binary.BigEndian.AppendUint64(b, h.directory)
 }
 
 func decodeHello(f *frame) (hello, error) {
@@ -46,12 +51,13 @@ func decodeHello(f *frame) (hello, error) {
 		return h, refuse(RefusedVersion, "this node speaks version %d of the protocol between nodes, the dialing one version %d",
 			protocolVersion, h.version)
 	}
-	if len(b) != 30 {
-		return h, refuse(RefusedMessage, "a hello has 30 bytes, this one has %d", len(b))
+	if len(b) != helloBytes {
+		return h, refuse(RefusedMessage, "a hello has %d bytes, this one has %d", helloBytes, len(b))
 	}
 	h.cluster = binary.BigEndian.Uint64(b[6:])
 	h.from = raftnode.NodeID(binary.BigEndian.Uint64(b[14:]))
 	h.to = raftnode.NodeID(binary.BigEndian.Uint64(b[22:]))
+	h.directory = binary.BigEndian.Uint64(b[30:])
 	return h, nil
 }
 
@@ -69,10 +75,25 @@ func (t *Transport) check(h hello) error {
 	return nil
 }
 
+// ask asks the receiver whether the node may connect with its data directory.
+func (t *Transport) ask(h hello) error {
+	var err error
+	if panicked := t.guard(h.from, func() { err = t.receiver.Admit(h.from, h.directory) }); panicked != nil {
+		return panicked
+	}
+	if errors.Is(err, raftnode.ErrOtherDirectory) {
+		return refuse(RefusedDirectory, "node %v (%s) knows node %v with another data directory than the one that it has now", t.self.Node, t.self.Name, h.from)
+	}
+	if err != nil {
+		return refuse(RefusedFailed, "node %v cannot take note of node %v: %v", t.self.Node, h.from, err)
+	}
+	return nil
+}
+
 // introduce is the dialing side of the handshake.
 func (t *Transport) introduce(s *drpcstream.Stream, to raftnode.NodeID) error {
 	f := frame{kind: kindHello, data: hello{
-		version: protocolVersion, cluster: t.self.Cluster, from: t.self.Node, to: to,
+		version: protocolVersion, cluster: t.self.Cluster, from: t.self.Node, to: to, directory: t.self.Directory,
 	}.encode()}
 	if err := newFrameWriter(s, t.codec).send(&f); err != nil {
 		return err

@@ -44,9 +44,11 @@ type recorder struct {
 	lost        chan raftnode.NodeID
 	unreachable chan notice
 	ended       chan snapshotEnd
+	expelled    chan error
 
 	mu       sync.Mutex
 	message  func(*raftpb.Message) // called first when set
+	admit    func(raftnode.NodeID, uint64) error
 	snapshot func(raftnode.GroupID, raftnode.NodeID, *raftpb.Message, io.Reader) error
 }
 
@@ -56,6 +58,7 @@ func newRecorder() *recorder {
 		lost:        make(chan raftnode.NodeID, 1<<10),
 		unreachable: make(chan notice, 1<<10),
 		ended:       make(chan snapshotEnd, 16),
+		expelled:    make(chan error, 16),
 	}
 }
 
@@ -104,6 +107,17 @@ func (r *recorder) Unreachable(group raftnode.GroupID, to raftnode.NodeID) {
 }
 
 func (r *recorder) PeerLost(node raftnode.NodeID) { r.lost <- node }
+
+func (r *recorder) Admit(from raftnode.NodeID, directory uint64) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.admit == nil {
+		return nil
+	}
+	return r.admit(from, directory)
+}
+
+func (r *recorder) Expelled(by raftnode.NodeID, reason error) { r.expelled <- reason }
 
 // node is a transport under test.
 type node struct {

@@ -47,7 +47,8 @@ func (t *Transport) take(raw net.Conn) {
 	c.budget.Store(handshakeBytes)
 
 	t.mu.Lock()
-	room := !t.closed && len(t.conns) < t.cfg.MaxConnections && t.handshakes < t.cfg.MaxHandshakes
+	closed := t.closed
+	room := !closed && len(t.conns) < t.cfg.MaxConnections && t.handshakes < t.cfg.MaxHandshakes
 	if room {
 		t.conns[c] = struct{}{}
 		t.handshakes++
@@ -58,6 +59,9 @@ func (t *Transport) take(raw net.Conn) {
 		return
 	}
 	_ = c.Close()
+	if closed {
+		return
+	}
 	t.limited.Add(1)
 	if pass, n := t.quiet.pass(); pass {
 		t.log.Warn().Stringer("remote", raw.RemoteAddr()).Int("suppressed", n).Msg("connection closed: too many at a time")
@@ -169,6 +173,9 @@ func (t *Transport) shake(c *conn) (*incoming, error) {
 	}
 	if err == nil {
 		in.peer, err = t.admit(h.from)
+	}
+	if err == nil {
+		err = t.ask(h)
 	}
 	if err != nil {
 		return in, err

@@ -114,6 +114,7 @@ func (p *peer) run() {
 		default:
 			p.dialFailures.Add(1)
 			p.failed(err)
+			p.expelled(err)
 			if unexplained && errors.Is(err, syscall.ECONNREFUSED) {
 				unexplained = false
 				p.reportLost()
@@ -166,6 +167,14 @@ func (p *peer) lost(err error) (silent bool) {
 func (p *peer) failed(err error) {
 	if p.setError(err) {
 		p.log.Warn().Err(err).Str("address", p.address()).Msg("cannot connect to peer")
+	}
+}
+
+// expelled tells the receiver when the peer will not have this node any more.
+func (p *peer) expelled(err error) {
+	var r *RefusedError
+	if errors.As(err, &r) && r.Refusal == RefusedDirectory && p.ctx.Err() == nil {
+		_ = p.t.guard(p.id, func() { p.t.receiver.Expelled(p.id, r) })
 	}
 }
 
