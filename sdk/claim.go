@@ -3,56 +3,39 @@ package sdk
 import (
 	"context"
 	"slices"
-	"time"
 
 	"github.com/conch-lock/conch/api"
 )
 
-// claim is one acquire request until its lock has ended. All fields are
-// guarded by Client.mu but for the first four, which do not change.
+// claim is one request for a grant, a lock's or a leader's, until that has
+// ended. All fields are guarded by Client.mu but for the first five, which do
+// not change.
 type claim struct {
-	s    *Session
-	seq  uint64
-	name string
-	req  *api.AcquireRequest
+	s     *Session
+	op    string
+	names []string
+	req   *api.Request
+	seq   uint64
 
 	call    *call // awaits the first answer; nil when it is queued in the cell
 	decided bool
 	done    chan struct{} // closed when it is decided
-	lock    *Lock         // granted
+	grant   *grant        // granted
 	err     error         // not granted
 }
 
-// Lock claims a lock and waits until it is granted. A nil error means that it
-// is held. When the context ends first, the claim is withdrawn in the
-// background until the cell has acknowledged that, so no waiter stays behind.
-//
-// Claims of one session are independent: a second claim of a lock that the
-// session holds waits behind the first.
-func (s *Session) Lock(ctx context.Context, name string, opts ...LockOption) (*Lock, error) {
-	return s.acquire(ctx, "lock", name, lockOptions{}, opts)
-}
+// name is what the claim is for; of several locks, the first one.
+func (cl *claim) name() string { return cl.names[0] }
 
-// TryLock claims a lock without waiting for it: ErrHeld when somebody has it,
-// with an [*Error] that says who.
-func (s *Session) TryLock(ctx context.Context, name string, opts ...LockOption) (*Lock, error) {
-	return s.acquire(ctx, "try lock", name, lockOptions{try: true}, opts)
-}
-
-func (s *Session) acquire(ctx context.Context, op, name string, o lockOptions, opts []LockOption) (*Lock, error) {
-	for _, opt := range opts {
-		opt(&o)
-	}
-	req, err := o.request(op, name)
-	if err != nil {
-		return nil, err
-	}
-	c := s.c
-	ca := &call{op: op, name: name, kind: repeatable, session: s, req: &api.Request{Op: &api.Request_Acquire{Acquire: req}}}
+// await sends the claim and waits until it is decided. number puts its sequence
+// into the request.
+func (cl *claim) await(ctx context.Context, number func(seq, acked uint64)) (*grant, error) {
+	s, c := cl.s, cl.s.c
+	ca := &call{op: cl.op, name: cl.name(), kind: repeatable, session: s, req: cl.req}
 	if err := c.admit(ctx, ca); err != nil {
 		return nil, err
 	}
-	cl := &claim{s: s, name: name, req: req, call: ca, done: make(chan struct{})}
+	cl.call, cl.done = ca, make(chan struct{})
 	c.mu.Lock()
 	if err := s.check(); err != nil {
 		c.release(ca)
@@ -60,7 +43,7 @@ func (s *Session) acquire(ctx context.Context, op, name string, o lockOptions, o
 		return nil, err
 	}
 	cl.seq = s.sequences.next()
-	req.Cell, req.Session, req.Sequence, req.Acked = c.cfg.Cell, uint64(s.id), cl.seq, s.sequences.acked
+	number(cl.seq, s.sequences.acked)
 	s.claims[cl.seq] = cl
 	ca.finish = cl.answered
 	c.enqueue(ca)
@@ -82,23 +65,24 @@ func (s *Session) acquire(ctx context.Context, op, name string, o lockOptions, o
 	}
 	// The grant may have been long under way: it counts only if the session's
 	// own deadline has not passed, and if nothing has ended it since.
-	if err := s.check(); err != nil {
+	if err := cl.grant.check(); err != nil {
 		return nil, err
 	}
-	if cl.lock.err != nil {
-		return nil, cl.lock.err
-	}
-	return cl.lock, nil
+	return cl.grant, nil
 }
 
-// answered takes the answer to the acquire request. Needs mu.
+// answered takes the answer to the request. Needs mu.
 func (cl *claim) answered(resp *api.Response, err error) {
 	cl.call = nil
 	if err != nil {
 		cl.refuse(err)
 		return
 	}
-	switch r := resp.GetAcquire(); r.GetState() {
+	var r outcome = resp.GetAcquire()
+	if cl.req.GetCampaign() != nil {
+		r = resp.GetCampaign()
+	}
+	switch r.GetState() {
 	case api.ClaimState_CLAIM_GRANTED:
 		cl.granted(r)
 	default:
@@ -109,35 +93,20 @@ func (cl *claim) answered(resp *api.Response, err error) {
 	}
 }
 
-// granted makes the lock. Needs mu.
-func (cl *claim) granted(r *api.AcquireResponse) {
+// granted makes the grant. Needs mu.
+func (cl *claim) granted(r outcome) {
 	if cl.decided {
 		return
 	}
 	cl.decide()
+	cl.grant = newGrant(cl, r)
 	if cl.s.endedUnheard(cl.seq, r.GetRevision()) {
-		cl.err = &Error{Op: "lock", Name: cl.name, Code: CodeClaimBroken, Definite: true,
-			Message: "it was granted and broken while the client was not connected"}
-		delete(cl.s.claims, cl.seq)
-		close(cl.done)
-		return
+		cl.grant.endedUnheard(cl.op)
 	}
-	l := &Lock{
-		session: cl.s, seq: cl.seq, token: Token(r.GetToken()), revision: r.GetRevision(), since: time.UnixMilli(r.GetSinceUnixMs()),
-		done: make(chan struct{}),
-	}
-	for _, i := range cl.req.GetItems() {
-		l.names = append(l.names, i.GetName())
-	}
-	if p := r.GetPredecessor(); p != nil {
-		l.predecessor = Predecessor{Token: Token(p.GetToken()), Session: SessionID(p.GetSession()), Ended: endReasonOf(p.GetEnded())}
-	}
-	l.ctx, l.cancel = context.WithCancelCause(context.Background())
-	cl.lock = l
 	close(cl.done)
 }
 
-// refuse ends the claim without a lock. Needs mu.
+// refuse ends the claim without a grant. Needs mu.
 func (cl *claim) refuse(err error) {
 	if cl.decided {
 		return
@@ -175,27 +144,23 @@ func (cl *claim) cancel(err error) {
 			return
 		}
 	}
-	seq := s.sequences.next()
-	c.enqueue(&call{
-		op: "cancel claim", name: cl.name, kind: repeatable, session: s,
-		req: &api.Request{Op: &api.Request_CancelClaim{CancelClaim: &api.CancelClaimRequest{
-			Cell: c.cfg.Cell, Session: uint64(s.id), Sequence: seq, Acked: s.sequences.acked, ClaimSequence: cl.seq,
-		}}},
-		finish: func(_ *api.Response, err error) {
-			if err != nil && s.err == nil {
-				c.log.Warn().Uint64("session", uint64(s.id)).Str("lock", cl.name).Err(err).Msg("the cell refused to withdraw a claim")
-			}
-			delete(s.claims, cl.seq)
-			s.sequences.resolve(cl.seq)
-			s.sequences.resolve(seq)
-		},
+	s.enqueue("cancel claim", cl.name(), func(seq, acked uint64) *api.Request {
+		return &api.Request{Op: &api.Request_CancelClaim{CancelClaim: &api.CancelClaimRequest{
+			Cell: c.cfg.Cell, Session: uint64(s.id), Sequence: seq, Acked: acked, ClaimSequence: cl.seq,
+		}}}
+	}, func(_ *api.Response, err error) {
+		if err != nil && s.err == nil {
+			c.log.Warn().Uint64("session", uint64(s.id)).Str("name", cl.name()).Err(err).Msg("the cell refused to withdraw a claim")
+		}
+		delete(s.claims, cl.seq)
+		s.sequences.resolve(cl.seq)
 	})
 }
 
-// sessionOver ends the claim, and its lock, with its session. Needs mu.
+// sessionOver ends the claim, and its grant, with its session. Needs mu.
 func (cl *claim) sessionOver(err error) {
-	if cl.lock != nil {
-		cl.lock.end(err)
+	if cl.grant != nil {
+		cl.grant.end(err)
 	}
 	cl.refuse(err)
 }
@@ -205,7 +170,7 @@ func (cl *claim) waitError(ctx context.Context) *waitError {
 	if cl.call != nil {
 		return cl.s.c.waitError(ctx, cl.call)
 	}
-	err := &waitError{op: "lock", name: cl.name, ctx: causeOf(ctx), note: "it waited in the queue"}
+	err := &waitError{op: cl.op, name: cl.name(), ctx: causeOf(ctx), note: "it waited in the queue"}
 	if cl.s.c.link == nil {
 		err.reason = cl.s.c.unreachable(nil)
 	}
@@ -222,13 +187,15 @@ func (s *Session) claimEvent(e *api.ClaimEvent) {
 	switch {
 	case e.GetGranted() != nil:
 		cl.granted(e.GetGranted())
+	case e.GetLeads() != nil:
+		cl.granted(e.GetLeads())
 	case e.GetError() != nil:
-		err := fromWire("lock", cl.name, e.GetError())
+		err := fromWire(cl.op, cl.name(), e.GetError())
 		switch {
 		case err.Code == CodeSessionOver || err.Code == CodeSessionNotFound:
 			s.lose(sessionLost(s, err))
-		case cl.lock != nil:
-			cl.lock.end(err)
+		case cl.grant != nil:
+			cl.grant.end(err)
 		default:
 			cl.refuse(err)
 		}
@@ -243,8 +210,8 @@ func (s *Session) resendClaims(l *link) {
 		if cl.decided || cl.call != nil {
 			continue
 		}
-		cl.call = &call{op: "lock", name: cl.name, kind: repeatable, session: s, sent: true,
-			req: &api.Request{Op: &api.Request_Acquire{Acquire: cl.req}}, finish: cl.answered}
+		cl.call = &call{op: cl.op, name: cl.name(), kind: repeatable, session: s, sent: true,
+			req: &api.Request{Op: cl.req.Op}, finish: cl.answered}
 		s.c.enqueue(cl.call)
 	}
 }
@@ -257,49 +224,4 @@ func (s *Session) claimsInOrder() []uint64 {
 	}
 	slices.Sort(out)
 	return out
-}
-
-// Txn runs a transaction exactly once: when its answer is lost it is repeated
-// by its number. When the context ends first the outcome is unknown to the
-// caller, and the transaction is not withdrawn.
-func (s *Session) Txn(ctx context.Context, t Txn) (TxnResult, error) {
-	c, req := s.c, t.request()
-	answers := make(chan answer, 1)
-	ca := &call{op: "txn", kind: repeatable, session: s, req: &api.Request{Op: &api.Request_Txn{Txn: req}}}
-	if err := c.admit(ctx, ca); err != nil {
-		return TxnResult{}, err
-	}
-	c.mu.Lock()
-	if err := s.check(); err != nil {
-		c.release(ca)
-		c.mu.Unlock()
-		return TxnResult{}, err
-	}
-	seq := s.sequences.next()
-	req.Cell, req.Session, req.Sequence, req.Acked = c.cfg.Cell, uint64(s.id), seq, s.sequences.acked
-	ca.finish = func(resp *api.Response, err error) {
-		s.sequences.resolve(seq)
-		answers <- answer{resp, err}
-	}
-	c.enqueue(ca)
-	c.mu.Unlock()
-	select {
-	case a := <-answers:
-		return txnResultOf(a.resp.GetTxn()), a.err
-	case <-ctx.Done():
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	select {
-	case a := <-answers: // at the same moment
-		return txnResultOf(a.resp.GetTxn()), a.err
-	default:
-	}
-	err := c.waitError(ctx, ca)
-	err.unknown = ca.sent
-	if !ca.sent {
-		c.remove(ca)
-		s.sequences.resolve(seq)
-	}
-	return TxnResult{}, err
 }

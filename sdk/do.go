@@ -6,10 +6,11 @@ import (
 	"time"
 )
 
-// unlockTimeout bounds how long Do waits for its release to be acknowledged.
+// unlockTimeout bounds how long Do and Lead wait for what they give back to be
+// acknowledged.
 const unlockTimeout = 5 * time.Second
 
-// sharedSession is the session that all calls of Do have in common.
+// sharedSession is the session that all calls of Do and Lead have in common.
 type sharedSession struct {
 	session *Session      // nil: none, or being opened
 	opening chan struct{} // closed when the opening is over; nil: nobody opens
@@ -24,7 +25,7 @@ type sharedSession struct {
 // returned nil: fn may then have run beside somebody else, unless the resource
 // checked the token.
 //
-// All calls of Do share one session with Config.SessionTTL, which is opened
+// All calls of Do and Lead share one session with Config.SessionTTL, which is opened
 // by the first and again after it was lost.
 func (c *Client) Do(ctx context.Context, name string, fn func(ctx context.Context, token Token) error, opts ...LockOption) error {
 	s, err := c.sharedSession(ctx)
@@ -36,25 +37,36 @@ func (c *Client) Do(ctx context.Context, name string, fn func(ctx context.Contex
 		return err
 	}
 	// Deferred, so that a panic of fn releases the lock on its way.
-	defer func() {
-		unlockCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unlockTimeout)
-		defer cancel()
-		if err := lock.Unlock(unlockCtx); err != nil {
-			c.log.Warn().Str("lock", name).Err(err).Msg("the release was not acknowledged")
-		}
-	}()
-	fnCtx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(lock.Context(), func() { cancel(context.Cause(lock.Context())) })()
-
-	err = fn(fnCtx, lock.Token())
+	defer func() { c.giveUp(ctx, lock.grant, lock.Unlock) }()
+	err = while(ctx, lock.grant, fn)
 	if lost := lock.Err(); lost != nil && !errors.Is(err, lost) {
 		return errors.Join(lost, err)
 	}
 	return err
 }
 
-// sharedSession returns the session of Do, and opens it when there is none.
+// while runs fn with a context that ends with ctx, and with the grant.
+func while(ctx context.Context, g *grant, fn func(context.Context, Token) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(g.ctx, func() { cancel(context.Cause(g.ctx)) })()
+	return fn(ctx, g.token)
+}
+
+// giveUp unlocks or resigns, unless it was lost meanwhile. The end of ctx does
+// not keep it from doing so.
+func (c *Client) giveUp(ctx context.Context, g *grant, back func(context.Context) error) {
+	if g.Err() != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unlockTimeout)
+	defer cancel()
+	if err := back(ctx); err != nil {
+		c.log.Warn().Str("name", g.Name()).Err(err).Msg("the end of what was held was not acknowledged")
+	}
+}
+
+// sharedSession returns the session of Do and Lead, and opens it when there is none.
 func (c *Client) sharedSession(ctx context.Context) (*Session, error) {
 	for {
 		c.mu.Lock()

@@ -41,6 +41,8 @@ const (
 	CodeSpaceReadOnly    Code = "SPACE_READ_ONLY"
 	CodeCapacityMismatch Code = "CAPACITY_MISMATCH"
 	CodeClaimBroken      Code = "CLAIM_BROKEN"
+	CodeClaimTransferred Code = "CLAIM_TRANSFERRED"
+	CodeAgingMismatch    Code = "AGING_MISMATCH"
 )
 
 // The errors that callers decide on, found with errors.Is.
@@ -64,15 +66,22 @@ var (
 	// ErrCellNotFound: the node does not host the cell.
 	ErrCellNotFound = errors.New("no such cell")
 
-	// ErrHeld: a try found the lock taken.
+	// ErrHeld: a try found the lock taken, or the election led.
 	ErrHeld = errors.New("the lock is held")
 	// ErrWaitTimedOut: the wait given with [WithWait] ran out.
 	ErrWaitTimedOut = errors.New("the wait for the lock ran out")
 	// ErrReleased: the lock was released by [Lock.Unlock].
 	ErrReleased = errors.New("the lock was released")
-	// ErrBroken: an operator broke the grant.
+	// ErrBroken: an operator broke the grant, or ended the leadership.
 	ErrBroken = errors.New("the lock was broken by an operator")
-	// ErrNotHolder: (lock, token) is not a grant of the session.
+	// ErrResigned: the leader resigned by [Leadership.Resign].
+	ErrResigned = errors.New("the leader resigned")
+	// ErrTransferred: the leadership went to another candidate: the leader
+	// handed it over, a candidate of higher priority pre-empted it, or an
+	// operator did it.
+	ErrTransferred = errors.New("the leadership was handed over")
+	// ErrNotHolder: (lock, token) is not a grant of the session, or (election,
+	// token) not its leadership.
 	ErrNotHolder = errors.New("not the holder")
 	// ErrTokenMismatch: the token named is not the current one.
 	ErrTokenMismatch = errors.New("not the current token")
@@ -80,6 +89,8 @@ var (
 	ErrLockNotFound = errors.New("no such lock")
 	// ErrCapacityMismatch: the lock is in use with another capacity.
 	ErrCapacityMismatch = errors.New("the lock is in use with another capacity")
+	// ErrAgingMismatch: the election is in use with another aging interval.
+	ErrAgingMismatch = errors.New("the election is in use with another aging interval")
 	// ErrLimitReached: a table or a queue of the cell is full.
 	ErrLimitReached = errors.New("a limit of the cell is reached")
 	// ErrNoSpace: the state of the cell has reached its quota.
@@ -95,7 +106,7 @@ var (
 	// ErrSessionNotFound: no such session: it is over or never was.
 	ErrSessionNotFound = errors.New("no such session")
 
-	// ErrNotFound: no such key or node.
+	// ErrNotFound: no such key, election, candidate or node.
 	ErrNotFound = errors.New("not found")
 	// ErrCompacted: the history of that revision is gone; [Error.Revision] is
 	// the oldest one that is left.
@@ -156,6 +167,10 @@ func (c Code) sentinel() error {
 		return ErrCapacityMismatch
 	case CodeClaimBroken:
 		return ErrBroken
+	case CodeClaimTransferred:
+		return ErrTransferred
+	case CodeAgingMismatch:
+		return ErrAgingMismatch
 	case CodeInternal, CodeSequenceTooOld, CodeClaimCancelled:
 		return nil
 	}
@@ -174,7 +189,7 @@ type Error struct {
 	Message string `json:"message"`
 	// Definite: nothing happened. Otherwise the outcome is not known.
 	Definite bool `json:"definite"`
-	// Holder, Token, Since and HolderLabels tell of who holds the lock.
+	// Holder, Token, Since and HolderLabels tell of who holds the lock, or leads.
 	Holder       SessionID         `json:"holder,omitempty"`
 	Token        Token             `json:"token,omitempty"`
 	Since        time.Time         `json:"since,omitzero"`

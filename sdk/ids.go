@@ -28,9 +28,14 @@ const (
 )
 
 // checkName refuses what cannot be the name of a lock.
-func checkName(op, name string) error {
+func checkName(op, name string) error { return checkNameOf("a lock", op, name) }
+
+// checkElection refuses what cannot be the name of an election.
+func checkElection(op, name string) error { return checkNameOf("an election", op, name) }
+
+func checkNameOf(what, op, name string) error {
 	if why := badName(name); why != "" {
-		return invalid(op, shorten(name), "the name of a lock is 1 to %d bytes of UTF-8 without control characters: %s", maxName, why)
+		return invalid(op, shorten(name), "the name of %s is 1 to %d bytes of UTF-8 without control characters: %s", what, maxName, why)
 	}
 	return nil
 }

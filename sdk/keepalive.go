@@ -145,22 +145,28 @@ func (s *Session) attach(l *link, now time.Duration) {
 }
 
 // attached compares the claims that the cell has for the session with the
-// locks that it is believed to hold. What was granted by then and is not
+// grants that it is believed to hold. What was granted by then and is not
 // listed has ended while nobody listened. Needs mu.
 func (s *Session) attached(r *api.AttachSessionResponse) {
 	s.heldAt = r.GetRevision()
-	s.listed = make(map[uint64]bool, len(r.GetClaims()))
-	for _, cl := range r.GetClaims() {
-		s.listed[cl.GetSequence()] = true
+	listed := make([]outcome, 0, len(r.GetClaims())+len(r.GetCandidacies()))
+	for _, claimed := range r.GetClaims() {
+		listed = append(listed, claimed)
+	}
+	for _, stands := range r.GetCandidacies() {
+		listed = append(listed, stands)
+	}
+	s.listed = make(map[uint64]bool, len(listed))
+	for _, claimed := range listed {
+		s.listed[claimed.GetSequence()] = true
 	}
 	for _, seq := range s.claimsInOrder() {
 		cl := s.claims[seq]
-		if cl.lock != nil && s.endedUnheard(seq, cl.lock.revision) {
-			cl.lock.end(&Error{Op: "lock", Name: cl.name, Code: CodeClaimBroken, Definite: true,
-				Message: "it was broken while the client was not connected"})
+		if cl.grant != nil && s.endedUnheard(seq, cl.grant.revision) {
+			cl.grant.endedUnheard(cl.op)
 		}
 	}
-	for _, claimed := range r.GetClaims() {
+	for _, claimed := range listed {
 		if cl := s.claims[claimed.GetSequence()]; cl != nil && claimed.GetState() == api.ClaimState_CLAIM_GRANTED {
 			cl.granted(claimed)
 		}

@@ -36,7 +36,33 @@ func (o *sessionOptions) check() error {
 }
 
 // LockOption changes how a lock is claimed.
-type LockOption func(*lockOptions)
+type LockOption interface{ lock(*lockOptions) }
+
+// lockOption is one of locks alone.
+type lockOption func(*lockOptions)
+
+func (f lockOption) lock(o *lockOptions) { f(o) }
+
+// ClaimOption is one of locks and of elections.
+type ClaimOption interface {
+	LockOption
+	CampaignOption
+}
+
+// waits is how long a claim waits, a lock's or a candidate's.
+type waits struct {
+	wait    time.Duration
+	waitSet bool
+}
+
+// waitOption is that of WithWait.
+type waitOption time.Duration
+
+func (d waitOption) lock(o *lockOptions)         { o.waits = waits{time.Duration(d), true} }
+func (d waitOption) campaign(o *campaignOptions) { o.waits = waits{time.Duration(d), true} }
+
+// try says that the claim does not wait.
+func (w waits) try() bool { return w.waitSet && w.wait == 0 }
 
 type lockOptions struct {
 	names    []string
@@ -44,45 +70,48 @@ type lockOptions struct {
 	permits  int
 	capacity int
 	try      bool
-	wait     time.Duration
-	waitSet  bool
-	delay    time.Duration
-	labels   map[string]string
+	waits
+	delay  time.Duration
+	labels map[string]string
 }
 
-// WithWait bounds the wait in the queue; the cell decides when it has run
-// out, and the claim then ends with ErrWaitTimedOut. Without it the claim
-// waits until its context ends. Zero means not to wait, as with TryLock.
-func WithWait(d time.Duration) LockOption {
-	return func(o *lockOptions) { o.wait, o.waitSet = d, true }
-}
+// WithWait bounds the wait in the queue of a lock or an election; the cell
+// decides when it has run out, and the claim then ends with ErrWaitTimedOut.
+// Without it the claim waits until its context ends. Zero means not to wait, as
+// with TryLock.
+func WithWait(d time.Duration) ClaimOption { return waitOption(d) }
 
 // Shared claims the lock together with other shared holders.
-func Shared() LockOption { return func(o *lockOptions) { o.mode = api.Mode_SHARED } }
+func Shared() LockOption { return lockOption(func(o *lockOptions) { o.mode = api.Mode_SHARED }) }
 
 // Permits claims n of capacity permits; a lock in use has one capacity.
 func Permits(n, capacity int) LockOption {
-	return func(o *lockOptions) { o.mode, o.permits, o.capacity = api.Mode_PERMITS, n, capacity }
+	return lockOption(func(o *lockOptions) { o.mode, o.permits, o.capacity = api.Mode_PERMITS, n, capacity })
 }
 
 // And claims further locks together with the first, all or none, in the same
 // mode and under one token; at most 64 in all.
 func And(names ...string) LockOption {
-	return func(o *lockOptions) { o.names = append(o.names, names...) }
+	return lockOption(func(o *lockOptions) { o.names = append(o.names, names...) })
 }
 
 // WithLockDelay keeps everybody else out for d when the grant ends otherwise
 // than by release; at most 1 h.
-func WithLockDelay(d time.Duration) LockOption { return func(o *lockOptions) { o.delay = d } }
+func WithLockDelay(d time.Duration) LockOption {
+	return lockOption(func(o *lockOptions) { o.delay = d })
+}
 
 // WithLockLabels shows labels with the claim; bounds as for WithLabels.
 func WithLockLabels(labels map[string]string) LockOption {
-	return func(o *lockOptions) { o.labels = labels }
+	return lockOption(func(o *lockOptions) { o.labels = labels })
 }
+
+// all is the names of all locks of the claim.
+func (o *lockOptions) all(name string) []string { return append([]string{name}, o.names...) }
 
 // request checks the options and returns the claim without its numbers.
 func (o *lockOptions) request(op, name string) (*api.AcquireRequest, error) {
-	names := append([]string{name}, o.names...)
+	names := o.all(name)
 	if len(names) > maxItems {
 		return nil, invalid(op, shorten(name), "%d locks in one claim: at most %d are allowed", len(names), maxItems)
 	}
@@ -106,7 +135,7 @@ func (o *lockOptions) request(op, name string) (*api.AcquireRequest, error) {
 		return nil, err
 	}
 	req := &api.AcquireRequest{
-		Try: o.try || o.waitSet && o.wait == 0, WaitMs: ceilMillis(o.wait),
+		Try: o.try || o.waits.try(), WaitMs: ceilMillis(o.wait),
 		LockDelayMs: ceilMillis(o.delay), Labels: o.labels,
 	}
 	for _, n := range names {

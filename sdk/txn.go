@@ -156,3 +156,15 @@ func txnResultOf(r *api.TxnResponse) TxnResult {
 	}
 	return out
 }
+
+// Txn runs a transaction exactly once: when its answer is lost it is repeated
+// by its number. When the context ends first the outcome is unknown to the
+// caller, and the transaction is not withdrawn.
+func (s *Session) Txn(ctx context.Context, t Txn) (TxnResult, error) {
+	resp, err := s.command(ctx, "txn", "", s.check, func(seq, acked uint64) *api.Request {
+		req := t.request()
+		req.Cell, req.Session, req.Sequence, req.Acked = s.c.cfg.Cell, uint64(s.id), seq, acked
+		return &api.Request{Op: &api.Request_Txn{Txn: req}}
+	}, nil)
+	return txnResultOf(resp.GetTxn()), err
+}

@@ -19,7 +19,24 @@ const watchBytes = 16 << 20
 const revisionBytes = 256 << 20
 
 // WatchOption changes what a watch delivers.
-type WatchOption func(*watchOptions)
+type WatchOption interface{ watch(*watchOptions) }
+
+// watchOption is one of watches alone.
+type watchOption func(*watchOptions)
+
+func (f watchOption) watch(o *watchOptions) { f(o) }
+
+// StartOption is one of watches and of observers.
+type StartOption interface {
+	WatchOption
+	ObserveOption
+}
+
+// startOption is that of FromRevision.
+type startOption uint64
+
+func (rev startOption) watch(o *watchOptions)     { o.from = uint64(rev) }
+func (rev startOption) observe(o *observeOptions) { o.from = uint64(rev) }
 
 type watchOptions struct {
 	space    Space
@@ -31,24 +48,25 @@ type watchOptions struct {
 }
 
 // WatchSpace watches another space than Keys.
-func WatchSpace(s Space) WatchOption { return func(o *watchOptions) { o.space = s } }
+func WatchSpace(s Space) WatchOption { return watchOption(func(o *watchOptions) { o.space = s }) }
 
 // FromRevision delivers every change from that revision on; without it, or
-// with 0, those after the watch was put in place.
-func FromRevision(rev uint64) WatchOption { return func(o *watchOptions) { o.from = rev } }
+// with 0, a watch delivers those after it was put in place, and an observer the
+// present leader first.
+func FromRevision(rev uint64) StartOption { return startOption(rev) }
 
 // WithPrev has every event carry the version that it replaced.
-func WithPrev() WatchOption { return func(o *watchOptions) { o.prev = true } }
+func WithPrev() WatchOption { return watchOption(func(o *watchOptions) { o.prev = true }) }
 
 // NoPuts leaves out puts.
-func NoPuts() WatchOption { return func(o *watchOptions) { o.noPut = true } }
+func NoPuts() WatchOption { return watchOption(func(o *watchOptions) { o.noPut = true }) }
 
 // NoDeletes leaves out deletes.
-func NoDeletes() WatchOption { return func(o *watchOptions) { o.noDelete = true } }
+func NoDeletes() WatchOption { return watchOption(func(o *watchOptions) { o.noDelete = true }) }
 
 // WithProgress also delivers batches without events: one when the watch is in
 // place, and one now and then while nothing changes.
-func WithProgress() WatchOption { return func(o *watchOptions) { o.progress = true } }
+func WithProgress() WatchOption { return watchOption(func(o *watchOptions) { o.progress = true }) }
 
 // Batch is the changes of one or several whole revisions, in order.
 type Batch struct {
@@ -81,7 +99,7 @@ type Event struct {
 func (c *Client) Watch(ctx context.Context, keys KeyRange, opts ...WatchOption) iter.Seq2[Batch, error] {
 	var o watchOptions
 	for _, opt := range opts {
-		opt(&o)
+		opt.watch(&o)
 	}
 	return func(yield func(Batch, error) bool) {
 		w := &watch{c: c, keys: keys, opts: o, next: o.from, signal: make(chan struct{}, 1)}
