@@ -66,7 +66,7 @@ func (c *comparison) prepare(ctx context.Context) ([]system.System, error) {
 	var found []system.System
 	var columns, notes []string
 	for _, name := range c.systems {
-		sys := systemNamed(name)
+		sys := c.find(name)
 		c.say("prepare %s", name)
 		var missing *system.MissingError
 		if err := sys.Prepare(ctx, c.cache); errors.As(err, &missing) {
@@ -99,7 +99,10 @@ func (c *comparison) system(ctx context.Context, sys system.System) {
 	if others := slices.DeleteFunc(slices.Clone(c.work), func(k string) bool { return k == "idle" || k == "floor" }); len(others) > 0 {
 		c.at(ctx, sys, func(cluster system.Cluster) {
 			for i := range sys.Recipes() {
-				c.recipe(ctx, sys, cluster, i)
+				column{c, sys, cluster, i}.runIn(ctx)
+			}
+			for i := range sys.Recipes() {
+				column{c, sys, cluster, i}.run(ctx)
 			}
 		})
 	}
@@ -137,53 +140,9 @@ func (c *comparison) at(ctx context.Context, sys system.System, do func(system.C
 	do(cluster)
 }
 
-// recipe runs what a cluster can be measured with in one life.
-func (c *comparison) recipe(ctx context.Context, sys system.System, cluster system.Cluster, recipe int) {
-	r := sys.Recipes()[recipe]
-	with := func(kind string, clients int, do func(context.Context, []system.Client) ([]table.Sample, error)) {
-		c.workload(ctx, kind, r.Name, func(ctx context.Context) ([]table.Sample, error) {
-			fleet, err := sys.Dial(ctx, cluster.Endpoints(), recipe, clients, 0)
-			if err != nil {
-				return nil, err
-			}
-			defer fleet.Close()
-			return do(ctx, fleet.Clients)
-		})
-	}
-	for _, n := range c.cycleClients {
-		with("cycles", n, func(ctx context.Context, clients []system.Client) ([]table.Sample, error) {
-			return load.Cycles(ctx, c.timing, cluster, clients)
-		})
-	}
-	if r.Queue {
-		for _, n := range c.waiters {
-			with("handover", n+1, func(ctx context.Context, clients []system.Client) ([]table.Sample, error) {
-				return load.HandOver(ctx, c.timing, cluster, clients)
-			})
-		}
-	}
-	with("kv", c.kvClients, func(ctx context.Context, clients []system.Client) ([]table.Sample, error) {
-		return load.KV(ctx, c.timing, cluster, clients)
-	})
-	with("observers", c.observers+2, func(ctx context.Context, clients []system.Client) ([]table.Sample, error) {
-		return load.Observers(ctx, c.timing, clients)
-	})
-	if recipe != 0 { // what follows is a property of the servers
-		return
-	}
-	if ttl := sys.ShortestTTL(); r.Queue && ttl > 0 {
-		with("crash", 1, func(ctx context.Context, clients []system.Client) ([]table.Sample, error) {
-			return load.Crash(ctx, holderOf(c.self, sys, cluster, recipe), clients[0], "crash", ttl)
-		})
-	}
-	with("failover", 8, func(ctx context.Context, clients []system.Client) ([]table.Sample, error) {
-		return load.FailOver(ctx, cluster, clients)
-	})
-}
-
 // workload runs one workload, if it is wanted, and keeps what it measured.
 func (c *comparison) workload(ctx context.Context, kind, column string, do func(context.Context) ([]table.Sample, error)) {
-	if !c.does(kind) || ctx.Err() != nil {
+	if kind != runIn && !c.does(kind) || ctx.Err() != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timing.Warmup+2*c.timing.Length+5*time.Minute)

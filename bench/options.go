@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/conch-lock/conch/bench/load"
+	"github.com/conch-lock/conch/bench/system"
 )
 
 // kinds are the workloads, in the order of the table.
@@ -19,8 +20,10 @@ var kinds = []string{"floor", "cycles", "handover", "observers", "kv", "idle", "
 // options say what to run.
 type options struct {
 	systems []string
+	find    func(name string) system.System // nil: there is none of that name
 	work    []string
 	rounds  int
+	trials  int // of what gives a single value a time, in each round
 	timing  load.Timing
 	limit   time.Duration
 
@@ -36,6 +39,7 @@ type options struct {
 
 func parseOptions(args []string) (options, error) {
 	o := options{
+		find:         systemNamed,
 		cycleClients: []int{1, 64, 256}, waiters: []int{16, 64, 256},
 		observers: 100, kvClients: 64, sessionTTL: 10 * time.Second,
 	}
@@ -58,8 +62,10 @@ func parseOptions(args []string) (options, error) {
 		return o, fmt.Errorf("unexpected argument %q: there are only flags, see -help", f.Arg(0))
 	}
 	rounds, length, sessions := 3, 5*time.Second, 10000
+	o.trials = 3
 	if *quick {
 		rounds, length, sessions = 1, time.Second, 1000
+		o.trials = 1
 	}
 	o.rounds = or(o.rounds, rounds)
 	o.timing.Length = or(o.timing.Length, length)

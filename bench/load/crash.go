@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/conch-lock/conch/bench/system"
@@ -13,7 +14,9 @@ import (
 type Holder func(ctx context.Context, lock string, ttl time.Duration) (kill func(), err error)
 
 // Crash kills the holder of a lock for which a client waits. Timed is from the
-// kill to the client knowing that it holds the lock.
+// kill to the client knowing that it holds the lock. The kill comes at a random
+// point between two renewals of the holder's session, which are about a third of
+// the time to live apart in every client library here.
 func Crash(ctx context.Context, hold Holder, waiter system.Client, lock string, ttl time.Duration) ([]table.Sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*ttl+drain)
 	defer cancel()
@@ -38,7 +41,7 @@ func Crash(ctx context.Context, hold Holder, waiter system.Client, lock string, 
 			return nil, g.err
 		}
 		return nil, fmt.Errorf("the lock was granted while another process held it")
-	case <-time.After(ttl): // the waiter is in the queue, and the holder has had to renew its session
+	case <-time.After(ttl + rand.N(ttl/3)): // the waiter is in the queue, and the holder is anywhere between two renewals
 	case <-ctx.Done():
 		kill()
 		return nil, ctx.Err()

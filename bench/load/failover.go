@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/conch-lock/conch/bench/system"
@@ -16,17 +17,27 @@ const (
 	probeEvery  = 10 * time.Millisecond
 	probeWithin = time.Second // an attempt that takes longer is given up
 	failWithin  = time.Minute // a cluster that does not answer by then never will
+
+	stepDownWithin = 5 * time.Second
 )
 
-// FailOver kills the leader with SIGKILL. Timed is from the kill to the first
-// acknowledgement of a write that was begun after it: one is begun every 10 ms,
-// by the clients in turn, so that a client that hangs does not hide that the
-// cluster serves. The server is started again at the end.
-func FailOver(ctx context.Context, cluster system.Cluster, clients []system.Client) ([]table.Sample, error) {
-	leader, err := cluster.Leader(ctx)
-	if err != nil {
-		return nil, err
-	}
+// Fault is what happens to the leader.
+type Fault string
+
+// The faults.
+const (
+	// Killed: SIGKILL. The system closes its connections, and whoever is at the
+	// other end can notice at once. The server is started again at the end.
+	Killed Fault = "SIGKILL"
+	// Stopped: SIGSTOP. Nothing is closed; there is only silence, as when a
+	// machine or its network is gone. The server goes on at the end.
+	Stopped Fault = "SIGSTOP"
+)
+
+// FailOver takes the leader away. Timed is from then to the first acknowledgement
+// of a write that was begun afterwards: one is begun every 10 ms, by the clients
+// in turn, so that a client that hangs does not hide that the cluster serves.
+func FailOver(ctx context.Context, cluster system.Cluster, clients []system.Client, fault Fault) ([]table.Sample, error) {
 	var stores []system.KV
 	for i, c := range clients {
 		kv, ok := c.(system.KV)
@@ -38,19 +49,49 @@ func FailOver(ctx context.Context, cluster system.Cluster, clients []system.Clie
 			return nil, err
 		}
 	}
-	begin := time.Now()
-	cluster.Servers()[leader].Kill()
-	took, err := firstWrite(ctx, begin, stores)
+	leader, err := cluster.Leader(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := cluster.Restart(ctx, leader); err != nil {
+	begin := time.Now()
+	if fault == Stopped {
+		err = cluster.Servers()[leader].Signal(syscall.SIGSTOP)
+	} else {
+		cluster.Servers()[leader].Kill()
+	}
+	var took time.Duration
+	if err == nil {
+		took, err = firstWrite(ctx, begin, stores)
+	}
+	if err = errors.Join(err, repair(ctx, cluster, leader, fault)); err != nil {
 		return nil, err
 	}
 	return []table.Sample{{
-		Row:   table.Row{Kind: "failover", Work: "SIGKILL of the leader", Measure: "to the first write acknowledged", Unit: "ms", Better: table.Less},
+		Row:   table.Row{Kind: "failover", Work: string(fault) + " of the leader", Measure: "to the first write acknowledged", Unit: "ms", Better: table.Less},
 		Value: millis(took),
 	}}, nil
+}
+
+// repair has the server take part again.
+func repair(ctx context.Context, cluster system.Cluster, server int, fault Fault) error {
+	if fault != Stopped {
+		return cluster.Restart(ctx, server)
+	}
+	if err := cluster.Servers()[server].Signal(syscall.SIGCONT); err != nil {
+		return err
+	}
+	// It may still take itself for the leader. Should it really be elected again
+	// it is no mistake, so this is not waited for without end.
+	ctx, cancel := context.WithTimeout(ctx, stepDownWithin)
+	defer cancel()
+	_ = system.Until(ctx, func(ctx context.Context) error {
+		leader, err := cluster.Leader(ctx)
+		if err == nil && leader == server {
+			err = fmt.Errorf("server %d still leads", server)
+		}
+		return err
+	})
+	return nil
 }
 
 // firstWrite is how long after begin a write was first acknowledged.

@@ -98,7 +98,8 @@ func (c *client) Put(_ context.Context, key string, value []byte) error {
 
 // Campaign waits for the lock of the election and tells the observers.
 func (c *client) Campaign(ctx context.Context, election, value string) (func(context.Context) error, error) {
-	resign, err := c.Lock(ctx, "election "+election)
+	waiting := &client{c.s, true}
+	resign, err := waiting.Lock(ctx, "election "+election)
 	if err != nil {
 		return nil, err
 	}

@@ -1,13 +1,15 @@
 // Package memory is a coordination service within the process of the benchmark.
 // It tests the workloads and what is around them. Its servers are processes that
-// only sleep: killing the first one takes it out of service until a fixed time
-// has passed, as if another were elected.
+// only sleep: killing or stopping the first one takes it out of service until a
+// fixed time has passed, as if another were elected.
 package memory
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -109,7 +111,7 @@ func (c *servers) Close()              { process.KillAll(c.Servers()) }
 
 func (c *servers) Leader(context.Context) (int, error) {
 	for i, p := range c.Servers() {
-		if p.Running() {
+		if p.Running() && !stopped(p.PID()) {
 			return i, nil
 		}
 	}
@@ -131,7 +133,8 @@ func (c *servers) Restart(_ context.Context, server int) error {
 func (c *servers) serves() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.all[0].Running() {
+	if c.all[0].Running() && !stopped(c.all[0].PID()) {
+		c.away = time.Time{}
 		return nil
 	}
 	if c.away.IsZero() {
@@ -141,4 +144,10 @@ func (c *servers) serves() error {
 		return errAway
 	}
 	return nil
+}
+
+// stopped tells whether a process got SIGSTOP.
+func stopped(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && bytes.Contains(stat, []byte(") T "))
 }

@@ -77,6 +77,14 @@ func (p *Process) Kill() {
 	<-p.done
 }
 
+// Signal sends a signal.
+func (p *Process) Signal(sig os.Signal) error {
+	if err := p.cmd.Process.Signal(sig); err != nil {
+		return fmt.Errorf("%s: send %v: %w", p.spec.Name, sig, err)
+	}
+	return nil
+}
+
 // KillAll kills all at once and waits until they are gone.
 func KillAll(all []*Process) {
 	for _, p := range all { // all signals before any waiting

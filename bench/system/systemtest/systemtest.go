@@ -150,16 +150,35 @@ func elections(ctx context.Context, t *testing.T, sys system.System, cluster sys
 			}
 		}
 	}
-	for i := range 3 {
-		value := fmt.Sprintf("leader %d", i)
-		resign, err := all[i%2].Campaign(ctx, "suite", value)
-		if err != nil {
-			t.Fatal(err)
-		}
-		await(value)
-		if err := resign(ctx); err != nil {
-			t.Fatal(err)
-		}
+	resign, err := all[0].Campaign(ctx, "suite", "leader 0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	await("leader 0")
+	type won struct {
+		resign func(context.Context) error
+		err    error
+	}
+	next := make(chan won, 1)
+	go func() { // ends with the campaign or with ctx
+		resign, err := all[1].Campaign(ctx, "suite", "leader 1")
+		next <- won{resign, err}
+	}()
+	select {
+	case w := <-next:
+		t.Fatalf("a second leader beside the first: %v", w.err)
+	case <-time.After(200 * time.Millisecond): // long enough to be wrong in
+	}
+	if err := resign(ctx); err != nil {
+		t.Fatal(err)
+	}
+	w := <-next
+	if w.err != nil {
+		t.Fatal(w.err)
+	}
+	await("leader 1")
+	if err := w.resign(ctx); err != nil {
+		t.Fatal(err)
 	}
 	cancel()
 	if err := <-ended; err != nil {
