@@ -63,6 +63,9 @@ func (l *loop) attachSession(c *call, id sessions.ID) {
 		for _, d := range m.Claims(id) {
 			r.Claims = append(r.Claims, claimOf(d, r.Revision))
 		}
+		for _, d := range m.Candidacies(id) {
+			r.Candidacies = append(r.Candidacies, candidacyOf(d, r.Revision))
+		}
 		l.reply(c, &api.Response{Result: &api.Response_AttachSession{AttachSession: r}})
 	})
 }
@@ -141,10 +144,13 @@ func (l *loop) events(list []machine.Event) {
 func eventOf(e *machine.Event) *api.Response {
 	switch e.Kind {
 	case machine.ClaimGranted:
-		return &api.Response{Result: &api.Response_Claim{Claim: &api.ClaimEvent{
-			Session: uint64(e.Session), Sequence: uint64(e.Sequence), Revision: e.Revision,
-			Granted: claimOf(e.Reply.Claim, e.Revision),
-		}}}
+		r := &api.ClaimEvent{Session: uint64(e.Session), Sequence: uint64(e.Sequence), Revision: e.Revision}
+		if d := e.Reply.Claim; d.Election {
+			r.Leads = candidacyOf(d, e.Revision)
+		} else {
+			r.Granted = claimOf(d, e.Revision)
+		}
+		return &api.Response{Result: &api.Response_Claim{Claim: r}}
 	case machine.ClaimOver:
 		return &api.Response{Result: &api.Response_Claim{Claim: &api.ClaimEvent{
 			Session: uint64(e.Session), Sequence: uint64(e.Sequence), Revision: e.Revision,

@@ -27,6 +27,13 @@ const (
 	methodLockHistory
 	methodBreakLock
 	methodCheckToken
+	methodCampaign
+	methodProclaim
+	methodResign
+	methodTransfer
+	methodListElections
+	methodShowElection
+	methodElectionHistory
 	methodRange
 	methodTxn
 	methodCompact
@@ -43,7 +50,7 @@ func (m method) String() string {
 	names := [methods]string{
 		"hello", "open_session", "keep_alive", "close_session", "end_session", "attach_session", "list_sessions",
 		"show_session", "acquire", "release", "cancel_claim", "list_locks", "show_lock", "lock_history", "break_lock",
-		"check_token", "range", "txn", "compact", "watch", "cancel_watch", "status", "hash", "transfer_leader",
+		"check_token", "campaign", "proclaim", "resign", "transfer", "list_elections", "show_election", "election_history", "range", "txn", "compact", "watch", "cancel_watch", "status", "hash", "transfer_leader",
 	}
 	return names[m]
 }
@@ -51,7 +58,7 @@ func (m method) String() string {
 // relief: methods that make the load smaller, which are never refused for load.
 func (m method) relief() bool {
 	switch m {
-	case methodKeepAlive, methodCloseSession, methodEndSession, methodRelease, methodCancelClaim, methodCancelWatch:
+	case methodKeepAlive, methodCloseSession, methodEndSession, methodRelease, methodCancelClaim, methodResign, methodCancelWatch:
 		return true
 	}
 	return false

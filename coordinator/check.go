@@ -60,6 +60,13 @@ func checkToken(token uint64) *api.Error {
 	return nil
 }
 
+func checkWait(waitMs uint64) *api.Error {
+	if most := uint64(locks.MaxWait / sessions.Millisecond); waitMs > most {
+		return invalid("wait_ms: %d: at most %d are allowed, 0 is for ever", waitMs, most)
+	}
+	return nil
+}
+
 func checkReason(reason string) *api.Error {
 	if len(reason) > machine.MaxReason || !utf8.ValidString(reason) {
 		return invalid("reason: it has %d bytes: at most %d bytes of UTF-8 are allowed", len(reason), machine.MaxReason)

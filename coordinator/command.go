@@ -40,6 +40,14 @@ func sessionOf(op machine.Op) sessions.ID {
 		return o.Session
 	case *machine.Cancel:
 		return o.Session
+	case *machine.Campaign:
+		return o.Session
+	case *machine.Proclaim:
+		return o.Session
+	case *machine.Resign:
+		return o.Session
+	case *machine.Transfer:
+		return o.Session
 	case *machine.Txn:
 		return o.Session
 	case *machine.EndSession:
@@ -87,23 +95,29 @@ func (l *loop) answer(c *call, op machine.Op, p *machine.Reply) {
 			break
 		}
 		r.Result = &api.Response_CloseSession{CloseSession: &api.CloseSessionResponse{Revision: p.Revision}}
-	case *machine.Acquire:
+	case *machine.Acquire, *machine.Campaign:
 		if p.Claim == nil {
 			// The outcome that is remembered of a claim is always a refusal.
-			l.refuse(c, internal("an acquire without a claim"))
+			l.refuse(c, internal("a claim that is missing"))
 			return
 		}
 		if c.stream == nil && !p.Claim.Granted {
 			l.waits.claim(l.now(), c, p.Claim)
 			return
 		}
-		r.Result = &api.Response_Acquire{Acquire: claimOf(p.Claim, p.Revision)}
+		r = claimedOf(p.Claim, p.Revision)
 	case *machine.Release:
 		r.Result = &api.Response_Release{Release: &api.ReleaseResponse{Revision: p.Revision}}
 	case *machine.Cancel:
 		r.Result = &api.Response_CancelClaim{CancelClaim: &api.CancelClaimResponse{WasGranted: p.WasGranted, Revision: p.Revision}}
 	case *machine.Break:
 		r.Result = &api.Response_BreakLock{BreakLock: &api.BreakLockResponse{Revision: p.Revision}}
+	case *machine.Proclaim:
+		r.Result = &api.Response_Proclaim{Proclaim: &api.ProclaimResponse{Revision: p.Revision}}
+	case *machine.Resign:
+		r.Result = &api.Response_Resign{Resign: &api.ResignResponse{Revision: p.Revision}}
+	case *machine.Transfer:
+		r.Result = &api.Response_Transfer{Transfer: &api.TransferResponse{Revision: p.Revision, Token: uint64(p.Token)}}
 	case *machine.Compact:
 		r.Result = &api.Response_Compact{Compact: &api.CompactResponse{Revision: p.Revision}}
 	case *machine.Txn:
@@ -113,6 +127,14 @@ func (l *loop) answer(c *call, op machine.Op, p *machine.Reply) {
 		return
 	}
 	l.reply(c, r)
+}
+
+// claimedOf answers a claim or candidacy with its state.
+func claimedOf(d *machine.Claimed, revision uint64) *api.Response {
+	if d.Election {
+		return &api.Response{Result: &api.Response_Campaign{Campaign: candidacyOf(d, revision)}}
+	}
+	return &api.Response{Result: &api.Response_Acquire{Acquire: claimOf(d, revision)}}
 }
 
 // claimOf is the state of a claim as a client is told.

@@ -3,6 +3,7 @@ package coordinator
 import (
 	"github.com/conch-lock/conch/api"
 	"github.com/conch-lock/conch/coordinator/store"
+	"github.com/conch-lock/conch/elections"
 	"github.com/conch-lock/conch/locks"
 	"github.com/conch-lock/conch/sessions"
 )
@@ -11,7 +12,6 @@ import (
 const (
 	maxShown     = 1000
 	maxPageBytes = 2 << 20
-	maxVisited   = 10_000 // records looked at between two turns of the consensus
 )
 
 // listSessions answers with the sessions above an id.
@@ -68,6 +68,11 @@ func (l *loop) sessionInfo(s *sessions.Session) *api.SessionInfo {
 			}
 		}
 	})
+	m.Elections().Of(s.ID, func(c *elections.Candidate) {
+		if c.Granted() && len(info.Elections) < maxShown {
+			info.Elections = append(info.Elections, string(c.Election))
+		}
+	})
 	owned := m.Store().Owned(uint64(s.ID))
 	info.KeyCount = uint32(len(owned))
 	for _, k := range owned[:min(len(owned), maxShown)] {
@@ -76,88 +81,34 @@ func (l *loop) sessionInfo(s *sessions.Session) *api.SessionInfo {
 	return info
 }
 
+// until is in how many milliseconds a time comes that something waits for.
+func (l *loop) until(t sessions.Time) uint64 {
+	return max(1, millis(t-l.machine().Now())) // 0 means that nothing waits, or that it does for ever
+}
+
 func millis(d sessions.Duration) uint64 { return uint64(max(0, d) / sessions.Millisecond) }
 
 // prepareListLocks checks a listing of locks.
 func (l *loop) prepareListLocks(c *call, q *api.ListLocksRequest) (item, *api.Error) {
-	limit, e := pageOf(q.GetLimit())
-	if e != nil {
-		return item{}, e
+	w := &walk[*api.LockInfo]{
+		c: c, space: store.Locks, show: l.listed,
+		answer: func(list []*api.LockInfo, more bool, revision uint64) *api.Response {
+			return &api.Response{Result: &api.Response_ListLocks{ListLocks: &api.ListLocksResponse{Locks: list, More: more, Revision: revision}}}
+		},
 	}
-	if e := checkPrefix("prefix", q.GetPrefix()); e != nil {
-		return item{}, e
-	}
-	if e := checkPrefix("after", q.GetAfter()); e != nil {
-		return item{}, e
-	}
-	w := &lockWalk{c: c, limit: limit, end: prefixEnd(q.GetPrefix()), from: q.GetPrefix()}
-	if after := q.GetAfter(); after != "" && after+"\x00" > w.from {
-		w.from = after + "\x00"
-	}
-	return item{call: c, run: func() { l.reading(c, func() { l.walkLocks(w) }) }}, nil
+	return w.prepare(l, q)
 }
 
-// prefixEnd is the first key after all that begin with a prefix, as a query
-// names it.
-func prefixEnd(prefix string) string {
-	b := []byte(prefix)
-	for i := len(b) - 1; i >= 0; i-- {
-		if b[i] < 0xff {
-			b[i]++
-			return string(b[:i+1])
-		}
-	}
-	return store.Everything
-}
-
-// lockWalk is a listing under way. What is left of free locks lies between the
-// others, so that a page may need more than one go.
-type lockWalk struct {
-	c         *call
-	limit     int
-	from, end string
-	answer    api.ListLocksResponse
-	size      int
-}
-
-func (l *loop) walkLocks(w *lockWalk) {
-	m := l.machine()
-	visited, more := 0, false
-	m.Store().Visit(store.Query{Space: store.Locks, Key: w.from, End: w.end}, func(rec store.Record) bool {
-		if visited++; visited > maxVisited {
-			w.from, more = rec.Key, true
-			return false
-		}
-		info := l.listed(rec)
-		if info == nil {
-			return true
-		}
-		w.size += info.SizeVT() + 8
-		if len(w.answer.Locks) >= w.limit || w.size > maxPageBytes && len(w.answer.Locks) > 0 {
-			w.answer.More = true
-			return false
-		}
-		w.answer.Locks = append(w.answer.Locks, info)
-		return true
-	})
-	if more && !w.c.over.Load() {
-		l.submit(item{call: w.c, run: func() { l.walkLocks(w) }})
-		return
-	}
-	w.answer.Revision = m.Store().Revision()
-	l.reply(w.c, &api.Response{Result: &api.Response_ListLocks{ListLocks: &w.answer}})
-}
-
-// listed is a lock as a listing shows it; nil for one that nobody holds or
+// listed is a lock as a listing shows it, but for one that nobody holds or
 // awaits.
-func (l *loop) listed(rec store.Record) *api.LockInfo {
+func (l *loop) listed(rec store.Record) (_ *api.LockInfo, ok bool) {
 	lock := l.machine().Locks().Get(locks.Name(rec.Key))
 	if lock == nil {
-		return nil
+		return nil, false
 	}
 	info := l.lockInfo(locks.Name(rec.Key), lock.Record(), rec.Mod)
 	info.WaiterCount = uint32(lock.Waiting())
-	return info
+	return info, true
 }
 
 // showLock answers with a lock, its holders and its queue.
@@ -195,7 +146,7 @@ func (l *loop) waiterOf(w *locks.Claim, it locks.Item, position int) *api.LockWa
 		SinceUnixMs: w.Queued, Labels: w.Labels.Map(), Mode: api.Mode(it.Mode), Permits: it.Permits,
 	}
 	if w.Deadline != 0 {
-		a.DeadlineMs = max(1, millis(w.Deadline-l.machine().Now())) // 0 is for ever
+		a.DeadlineMs = l.until(w.Deadline)
 	}
 	return a
 }
@@ -232,7 +183,8 @@ func (l *loop) lockValue(rec store.Record) []byte {
 	return nil
 }
 
-// checkToken says whether a token is a current grant.
+// checkToken says whether a token is a current grant, of a lock or of an
+// election, which may have the same name: a token is of one grant alone.
 func (l *loop) checkToken(c *call, q *api.CheckTokenRequest) {
 	l.reading(c, func() {
 		m := l.machine()
@@ -241,6 +193,13 @@ func (l *loop) checkToken(c *call, q *api.CheckTokenRequest) {
 		if lock := m.Locks().Get(n); lock != nil && lock.Holders() > 0 {
 			r.CurrentToken = uint64(lock.Record().Token)
 			r.Current = m.Locks().Held(n, locks.Token(q.GetToken())) != nil
+		}
+		if e := m.Elections().Get(n); e != nil && !r.Current {
+			leads := uint64(e.Leader().Token)
+			r.Current = leads == q.GetToken()
+			if r.Current || r.CurrentToken == 0 {
+				r.CurrentToken = leads
+			}
 		}
 		l.reply(c, &api.Response{Result: &api.Response_CheckToken{CheckToken: r}})
 	})

@@ -70,11 +70,15 @@ func (l *loop) rangeKeys(c *call, q store.Query) {
 }
 
 // keyValue is a record as a client is told: in the space of locks its value is
-// an encoded LockInfo.
+// an encoded LockInfo, in that of elections an ElectionInfo.
 func (l *loop) keyValue(space store.Space, rec store.Record) *api.KeyValue {
 	kv := keyValueOf(rec)
-	if space == store.Locks && rec.Value != "" {
+	switch {
+	case rec.Value == "":
+	case space == store.Locks:
 		kv.Value = l.lockValue(rec)
+	case space == store.Elections:
+		kv.Value = l.electionValue(rec)
 	}
 	return kv
 }

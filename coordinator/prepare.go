@@ -3,6 +3,7 @@ package coordinator
 import (
 	"github.com/conch-lock/conch/api"
 	"github.com/conch-lock/conch/coordinator/machine"
+	"github.com/conch-lock/conch/coordinator/store"
 	"github.com/conch-lock/conch/locks"
 	"github.com/conch-lock/conch/sessions"
 )
@@ -43,6 +44,20 @@ func methodOf(req *api.Request) (method, any) {
 		return methodBreakLock, some(op.BreakLock)
 	case *api.Request_CheckToken:
 		return methodCheckToken, some(op.CheckToken)
+	case *api.Request_Campaign:
+		return methodCampaign, some(op.Campaign)
+	case *api.Request_Proclaim:
+		return methodProclaim, some(op.Proclaim)
+	case *api.Request_Resign:
+		return methodResign, some(op.Resign)
+	case *api.Request_Transfer:
+		return methodTransfer, some(op.Transfer)
+	case *api.Request_ListElections:
+		return methodListElections, some(op.ListElections)
+	case *api.Request_ShowElection:
+		return methodShowElection, some(op.ShowElection)
+	case *api.Request_ElectionHistory:
+		return methodElectionHistory, some(op.ElectionHistory)
 	case *api.Request_Range:
 		return methodRange, some(op.Range)
 	case *api.Request_Txn:
@@ -111,7 +126,7 @@ func (l *loop) prepare(c *call, op any) (item, *api.Error) {
 	case *api.ShowLockRequest:
 		return item{call: c, run: func() { l.showLock(c, locks.Name(q.GetName())) }}, checkName("name", q.GetName())
 	case *api.LockHistoryRequest:
-		return l.prepareHistory(c, q)
+		return l.prepareHistory(c, store.Locks, q, func(limit int) tenures { return newLockTenures(q.GetName(), limit) })
 	case *api.BreakLockRequest:
 		return prepareBreak(c, q)
 	case *api.CheckTokenRequest:
@@ -119,6 +134,20 @@ func (l *loop) prepare(c *call, op any) (item, *api.Error) {
 			return item{}, e
 		}
 		return item{call: c, run: func() { l.checkToken(c, q) }}, checkName("name", q.GetName())
+	case *api.CampaignRequest:
+		return prepareCampaign(c, q)
+	case *api.ProclaimRequest:
+		return prepareProclaim(c, q)
+	case *api.ResignRequest:
+		return prepareResign(c, q)
+	case *api.TransferRequest:
+		return prepareTransfer(c, q)
+	case *api.ListElectionsRequest:
+		return l.prepareListElections(c, q)
+	case *api.ShowElectionRequest:
+		return item{call: c, run: func() { l.showElection(c, locks.Name(q.GetName())) }}, checkName("name", q.GetName())
+	case *api.ElectionHistoryRequest:
+		return l.prepareHistory(c, store.Elections, q, func(limit int) tenures { return newLeaderTenures(q.GetName(), limit) })
 	case *api.RangeRequest:
 		return l.prepareRange(c, q)
 	case *api.TxnRequest:
@@ -134,7 +163,7 @@ func (l *loop) prepare(c *call, op any) (item, *api.Error) {
 	case *api.HashRequest:
 		return item{call: c, op: &machine.Hash{}}, nil
 	case *api.TransferLeaderRequest:
-		return l.prepareTransfer(c, q)
+		return l.prepareTransferLeader(c, q)
 	}
 	return item{}, invalid("op: %v is not known", c.method)
 }
@@ -172,8 +201,8 @@ func prepareAcquire(c *call, q *api.AcquireRequest) (item, *api.Error) {
 	if e != nil {
 		return item{}, e
 	}
-	if most := uint64(locks.MaxWait / sessions.Millisecond); q.GetWaitMs() > most {
-		return item{}, invalid("wait_ms: %d: at most %d are allowed, 0 is for ever", q.GetWaitMs(), most)
+	if e := checkWait(q.GetWaitMs()); e != nil {
+		return item{}, e
 	}
 	if most := uint64(locks.MaxDelay / sessions.Millisecond); q.GetLockDelayMs() > most {
 		return item{}, invalid("lock_delay_ms: %d: at most %d are allowed", q.GetLockDelayMs(), most)

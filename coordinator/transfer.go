@@ -20,7 +20,7 @@ type transfer struct {
 	deadline time.Duration
 }
 
-func (l *loop) prepareTransfer(c *call, q *api.TransferLeaderRequest) (item, *api.Error) {
+func (l *loop) prepareTransferLeader(c *call, q *api.TransferLeaderRequest) (item, *api.Error) {
 	if err := checkNodeName(q.GetNode()); err != nil {
 		return item{}, invalid("node: %v", err)
 	}

@@ -10,7 +10,6 @@ import (
 // service is the methods that clients call: the stream, and the unary ones,
 // which go the same way as requests of a stream.
 type service struct {
-	*api.DRPCConchUnimplementedServer
 	loop *loop
 }
 
@@ -131,6 +130,42 @@ func (s service) BreakLock(ctx context.Context, q *api.BreakLockRequest) (*api.B
 func (s service) CheckToken(ctx context.Context, q *api.CheckTokenRequest) (*api.CheckTokenResponse, error) {
 	r, _, err := s.do(ctx, &api.Request{Op: &api.Request_CheckToken{CheckToken: q}})
 	return r.GetCheckToken(), err
+}
+
+// Campaign answers when the candidacy is decided.
+func (s service) Campaign(ctx context.Context, q *api.CampaignRequest) (*api.CampaignResponse, error) {
+	r, _, err := s.do(ctx, &api.Request{Op: &api.Request_Campaign{Campaign: q}})
+	return r.GetCampaign(), err
+}
+
+func (s service) Proclaim(ctx context.Context, q *api.ProclaimRequest) (*api.ProclaimResponse, error) {
+	r, _, err := s.do(ctx, &api.Request{Op: &api.Request_Proclaim{Proclaim: q}})
+	return r.GetProclaim(), err
+}
+
+func (s service) Resign(ctx context.Context, q *api.ResignRequest) (*api.ResignResponse, error) {
+	r, _, err := s.do(ctx, &api.Request{Op: &api.Request_Resign{Resign: q}})
+	return r.GetResign(), err
+}
+
+func (s service) Transfer(ctx context.Context, q *api.TransferRequest) (*api.TransferResponse, error) {
+	r, _, err := s.do(ctx, &api.Request{Op: &api.Request_Transfer{Transfer: q}})
+	return r.GetTransfer(), err
+}
+
+func (s service) ListElections(ctx context.Context, q *api.ListElectionsRequest) (*api.ListElectionsResponse, error) {
+	r, _, err := s.do(ctx, &api.Request{Op: &api.Request_ListElections{ListElections: q}})
+	return r.GetListElections(), err
+}
+
+func (s service) ShowElection(ctx context.Context, q *api.ShowElectionRequest) (*api.ShowElectionResponse, error) {
+	r, _, err := s.do(ctx, &api.Request{Op: &api.Request_ShowElection{ShowElection: q}})
+	return r.GetShowElection(), err
+}
+
+func (s service) ElectionHistory(ctx context.Context, q *api.ElectionHistoryRequest) (*api.ElectionHistoryResponse, error) {
+	r, _, err := s.do(ctx, &api.Request{Op: &api.Request_ElectionHistory{ElectionHistory: q}})
+	return r.GetElectionHistory(), err
 }
 
 func (s service) Range(ctx context.Context, q *api.RangeRequest) (*api.RangeResponse, error) {

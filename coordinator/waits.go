@@ -10,11 +10,11 @@ import (
 	"github.com/conch-lock/conch/sessions"
 )
 
-// maxUnaryWait is how long a unary acquire is waited for at most.
+// maxUnaryWait is how long a unary acquire or campaign is waited for at most.
 const maxUnaryWait = 10 * time.Minute
 
-// waits are the unary calls that await an event: an acquire the decision over
-// its claim, a keep-alive that its sessions were heard. They belong to the loop.
+// waits are the unary calls that await an event: an acquire or campaign the
+// decision over its claim, a keep-alive that its sessions were heard. They belong to the loop.
 type waits struct {
 	claims map[locks.ClaimID][]*claimWait
 	beats  map[sessions.ID][]*beatWait
@@ -92,7 +92,7 @@ func (w *waits) event(l *loop, e *machine.Event, r *api.Response) {
 			if err := r.GetClaim().GetError(); err != nil {
 				x.call.refuse(err)
 			} else {
-				x.call.respond(&api.Response{Result: &api.Response_Acquire{Acquire: r.GetClaim().GetGranted()}})
+				x.call.respond(claimedOf(e.Reply.Claim, e.Revision))
 			}
 		}
 		delete(w.claims, id)

@@ -57,6 +57,17 @@ func (h *History) Add(r *Record, revision uint64, millis int64) {
 // Tenures lists them, oldest first.
 func (h *History) Tenures() []Tenure { return h.tenures[max(0, len(h.tenures)-h.limit):] }
 
+// Trim lets the oldest go until the values of those that are left have at most
+// so many bytes; the newest tenure stays.
+func (h *History) Trim(bytes int) {
+	first := len(h.tenures)
+	for first > 0 && (bytes >= len(h.tenures[first-1].Value) || first == len(h.tenures)) {
+		first--
+		bytes -= len(h.tenures[first].Value)
+	}
+	h.drop(first)
+}
+
 func (h *History) last() *Tenure {
 	if len(h.tenures) == 0 {
 		return nil
@@ -67,9 +78,14 @@ func (h *History) last() *Tenure {
 // add lets the oldest go, half of them at a time.
 func (h *History) add(t Tenure) {
 	if len(h.tenures) >= 2*h.limit {
-		kept := copy(h.tenures, h.tenures[h.limit:])
-		clear(h.tenures[kept:])
-		h.tenures = h.tenures[:kept]
+		h.drop(h.limit)
 	}
 	h.tenures = append(h.tenures, t)
+}
+
+// drop lets the n oldest go.
+func (h *History) drop(n int) {
+	kept := copy(h.tenures, h.tenures[n:])
+	clear(h.tenures[kept:])
+	h.tenures = h.tenures[:kept]
 }

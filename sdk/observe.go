@@ -146,21 +146,15 @@ type records struct {
 	revision uint64
 }
 
-// electionsNow reads the records of a range as of one revision, in as many pages
-// as their size demands.
+// electionsNow reads the records of a range as of one revision, page by page.
 func (c *Client) electionsNow(ctx context.Context, names KeyRange) (records, error) {
 	var out records
-	limit := pageSize
 	for {
-		opts := []RangeOption{InSpace(Elections), Limit(limit)}
+		opts := []RangeOption{InSpace(Elections), Limit(pageSize)}
 		if out.revision != 0 {
 			opts = append(opts, AtRevision(out.revision))
 		}
 		page, err := c.Range(ctx, names, opts...)
-		if errors.Is(err, ErrLimitReached) && limit > 1 {
-			limit = max(1, limit/4) // large values
-			continue
-		}
 		if err != nil {
 			return records{}, observeError(err)
 		}

@@ -43,14 +43,10 @@ func (m *Machine) Election(n locks.Name, candidates int) (v ElectionView, ok boo
 // ElectionOf is Election for a record of the space of elections that was read
 // from the store as it is now.
 func (m *Machine) ElectionOf(rec store.Record, candidates int) (v ElectionView, ok bool) {
-	r, err := elections.ReadRecord([]byte(rec.Value))
-	if err != nil {
-		return ElectionView{}, false
-	}
-	v = ElectionView{Name: locks.Name(rec.Key), Record: r, Create: rec.Create, Mod: rec.Mod}
+	v, ok = ReadElection(rec)
 	e := m.elections.Get(v.Name)
-	if e == nil {
-		return v, true
+	if !ok || e == nil {
+		return v, ok
 	}
 	v.Waiting = e.Waiting()
 	if at, ok := e.Preemption(); ok {
@@ -64,6 +60,16 @@ func (m *Machine) ElectionOf(rec store.Record, candidates int) (v ElectionView, 
 		return len(v.Standing) < candidates
 	})
 	return v, true
+}
+
+// ReadElection shows an election by its record alone, which may be one of an
+// earlier revision.
+func ReadElection(rec store.Record) (v ElectionView, ok bool) {
+	r, err := elections.ReadRecord([]byte(rec.Value))
+	if err != nil {
+		return ElectionView{}, false
+	}
+	return ElectionView{Name: locks.Name(rec.Key), Record: r, Create: rec.Create, Mod: rec.Mod}, true
 }
 
 // Candidacies lists the candidacies of a session, waiting and leading, in order
