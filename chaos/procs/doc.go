@@ -1,0 +1,35 @@
+// Command procs breaks a cluster of real conch processes and looks whether
+// anybody was harmed.
+//
+// Usage:
+//
+//	go run ./chaos/procs -for 5m -seed 7            three nodes
+//	go run ./chaos/procs -for 5m -seed 7 -nodes 5   five
+//	go run ./chaos/procs -for 5m -power             with power cuts (root)
+//
+// As root each node runs in a network namespace of its own, joined by a bridge;
+// otherwise all run on the loopback address, and the faults of the network are
+// left out. The seed decides which faults come when, and what the clients try.
+// It does not decide how the processes run: the same seed gives the same plan
+// and not the same history.
+//
+//  1. A cluster is started. A client is stopped between looking at its lock and
+//     writing, once to a store without a fence check, where the late write must
+//     get through, and once to a store with one, where it must not.
+//  2. Clients of several kinds work: locks contended for, shared, tried and
+//     given up, taken in sessions of half a second; some stay with one node,
+//     some go where the leader is, some are processes of their own.
+//  3. Faults come, up to four at a time: processes killed, ended, stopped and
+//     started, one or all; links cut one way or both, flapping, losing packets;
+//     connections of clients and of nodes broken; leadership handed over; power
+//     cut; clients stopped and killed.
+//  4. Now and then everything heals, and every client must get a lock within
+//     fifteen seconds. In the end as well, and then what the clients saw is
+//     held against each other and against the history that the cell tells.
+//
+// The checks stand in check.go, one a function, and each has a test with a
+// history that breaks it. The exit code is 0 when nothing was violated, 1 when
+// something was (the folder with the logs stays), 2 when the run itself failed.
+//
+// It needs Linux, for nftables, bridges and file systems that can be shut down.
+package main

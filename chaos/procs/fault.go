@@ -1,0 +1,337 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/conch-lock/conch/internal/cluster"
+)
+
+// fault is one thing that goes wrong.
+type fault struct {
+	kind   string
+	nodes  []int // that it keeps from working; nobody else may have them
+	space  space
+	client *worker // it hurts this one alone; nil: none
+	length time.Duration
+	begin  func() error
+	end    func(ctx context.Context) error // heals it; may be nil
+}
+
+// space is what of a node a fault takes. Two faults may hurt a node at a time
+// when one does so to its process and one to its network.
+type space int
+
+const (
+	ofProcess space = iota
+	ofNetwork
+	ofClient
+)
+
+// choices are the kinds of faults and how often each is chosen.
+func (r *runner) choices() []choice {
+	list := []choice{
+		{8, "SIGKILL", r.killed}, {4, "SIGTERM", r.ended}, {8, "SIGSTOP", r.stopped}, {2, "SIGSTOP of all", r.allStopped},
+		{2, "SIGKILL of all", r.allKilled}, {5, "leader handed over", r.handedOver},
+		{5, "client cut", r.clientCut}, {4, "client silent", r.clientSilent}, {5, "client stopped", r.clientStopped}, {2, "client killed", r.clientKilled},
+	}
+	if r.net != nil {
+		list = append(list, choice{6, "isolated", r.isolated}, choice{5, "one way", r.oneWay}, choice{4, "peers cut", r.peersCut},
+			choice{3, "clients cut", r.clientsCut}, choice{3, "flapping", r.flapping}, choice{3, "loss", r.lossy}, choice{4, "ss -K", r.reset})
+	}
+	if len(r.disks) > 0 {
+		list = append(list, choice{6, "power cut", r.powerCut}, choice{3, "power cut of all", r.allPowerCut})
+	}
+	return list
+}
+
+type choice struct {
+	weight int
+	kind   string
+	make   func() *fault // nil: it cannot happen now
+}
+
+// span is between the two by chance.
+func (r *runner) span(from, to time.Duration) time.Duration {
+	return from + time.Duration(r.rng.Int64N(int64(to-from)+1))
+}
+
+// victim is the leader, a follower, or any node.
+func (r *runner) victim() int {
+	leader := r.leader()
+	switch r.rng.IntN(5) {
+	case 0, 1:
+		if leader >= 0 {
+			return leader
+		}
+	case 2:
+		if f := r.rng.IntN(r.cfg.nodes); f != leader {
+			return f
+		}
+	}
+	return r.rng.IntN(r.cfg.nodes)
+}
+
+func (r *runner) all() []int {
+	var out []int
+	for i := range r.cfg.nodes {
+		out = append(out, i)
+	}
+	return out
+}
+
+// revive starts nodes again and waits until they have said that they serve, or
+// the context ends: a node alone waits for the others.
+func (r *runner) revive(ctx context.Context, nodes ...int) error {
+	for _, i := range nodes {
+		if err := r.node(i).Start(); err != nil {
+			return err
+		}
+		r.down[i].Store(false)
+	}
+	for _, i := range nodes {
+		if err := r.node(i).Ready(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *runner) killed() *fault {
+	i := r.victim()
+	return &fault{nodes: []int{i}, length: r.span(0, 5*time.Second),
+		begin: func() error { r.down[i].Store(true); return r.node(i).Kill() },
+		end:   func(ctx context.Context) error { return r.revive(ctx, i) }}
+}
+
+func (r *runner) allKilled() *fault {
+	return &fault{nodes: r.all(), length: r.span(0, 3*time.Second),
+		begin: func() error {
+			for i := range r.down {
+				r.down[i].Store(true)
+			}
+			return r.cluster.KillAll()
+		},
+		end: func(ctx context.Context) error { return r.revive(ctx, r.all()...) }}
+}
+
+// patience is how long a node may take to end when it is asked to.
+const patience = 30 * time.Second
+
+func (r *runner) ended() *fault {
+	i := r.victim()
+	return &fault{nodes: []int{i}, length: r.span(0, 3*time.Second),
+		begin: func() error {
+			r.down[i].Store(true)
+			if err := r.node(i).Signal(syscall.SIGTERM); err != nil {
+				return err
+			}
+			for since := time.Now(); r.node(i).Running(); time.Sleep(10 * time.Millisecond) {
+				if time.Since(since) > patience {
+					r.history.violation("node %s has not ended %v after SIGTERM", r.node(i).Name, patience)
+					return r.node(i).Kill()
+				}
+			}
+			return nil
+		},
+		end: func(ctx context.Context) error { return r.revive(ctx, i) }}
+}
+
+func (r *runner) stopped() *fault { return r.stop(r.victim()) }
+
+func (r *runner) allStopped() *fault { return r.stop(r.all()...) }
+
+func (r *runner) stop(nodes ...int) *fault {
+	signal := func(sig os.Signal) error {
+		for _, i := range nodes {
+			if err := r.node(i).Signal(sig); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	length := r.span(50*time.Millisecond, 8*time.Second)
+	if r.rng.IntN(2) == 0 {
+		length = r.span(50*time.Millisecond, time.Second)
+	}
+	return &fault{nodes: nodes, length: length,
+		begin: func() error { return signal(syscall.SIGSTOP) },
+		end:   func(context.Context) error { return signal(syscall.SIGCONT) }}
+}
+
+func (r *runner) handedOver() *fault {
+	to := r.rng.IntN(r.cfg.nodes)
+	return &fault{space: ofClient, begin: func() error {
+		ctx, cancel := context.WithTimeout(r.ctx, 6*time.Second)
+		defer cancel()
+		if _, err := r.admin.TransferLeader(ctx, r.node(to).Name); err != nil {
+			r.history.count("hand-over refused")
+		}
+		return nil
+	}}
+}
+
+// ---- the network of nodes ----------------------------------------------------
+
+func (r *runner) isolated() *fault {
+	i := r.victim()
+	return &fault{nodes: []int{i}, space: ofNetwork, length: r.span(100*time.Millisecond, 8*time.Second),
+		begin: func() error { return r.net.silence(i, true) },
+		end:   func(context.Context) error { return r.net.silence(i, false) }}
+}
+
+// filter drops what lines say.
+func (r *runner) filter(i int, length time.Duration, input, output []string) *fault {
+	return &fault{nodes: []int{i}, space: ofNetwork, length: length,
+		begin: func() error { return r.net.rules(i, input, output) },
+		end:   func(context.Context) error { return r.net.rules(i, nil, nil) }}
+}
+
+func drop(match string, addresses ...string) []string {
+	var out []string
+	for _, a := range addresses {
+		out = append(out, "ip "+match+" "+a+" drop")
+	}
+	return out
+}
+
+// oneWay: a node hears the others and is not heard, or the other way round; all
+// of them or one.
+func (r *runner) oneWay() *fault {
+	i := r.victim()
+	others := r.net.others(i)
+	if r.rng.IntN(2) == 0 {
+		others = others[:1]
+	}
+	length := r.span(100*time.Millisecond, 8*time.Second)
+	if r.rng.IntN(2) == 0 {
+		return r.filter(i, length, drop("saddr", others...), nil)
+	}
+	return r.filter(i, length, nil, drop("daddr", others...))
+}
+
+// peersCut: clients reach the node, and the other nodes do not.
+func (r *runner) peersCut() *fault {
+	i := r.victim()
+	return r.filter(i, r.span(100*time.Millisecond, 8*time.Second), drop("saddr", r.net.others(i)...), drop("daddr", r.net.others(i)...))
+}
+
+// clientsCut: the other nodes reach the node, and clients do not.
+func (r *runner) clientsCut() *fault {
+	i := r.victim()
+	return r.filter(i, r.span(100*time.Millisecond, 8*time.Second), drop("saddr", r.net.gateway), nil)
+}
+
+func (r *runner) lossy() *fault {
+	i := r.victim()
+	percent := 1 + r.rng.IntN(30)
+	return r.filter(i, r.span(500*time.Millisecond, 8*time.Second),
+		[]string{fmt.Sprintf("numgen random mod 100 < %d drop", percent)}, []string{fmt.Sprintf("numgen random mod 100 < %d drop", percent)})
+}
+
+func (r *runner) flapping() *fault {
+	i, length, step := r.victim(), r.span(time.Second, 6*time.Second), r.span(50*time.Millisecond, 300*time.Millisecond)
+	return &fault{nodes: []int{i}, space: ofNetwork,
+		begin: func() error {
+			for since := time.Now(); time.Since(since) < length && r.ctx.Err() == nil; {
+				for _, silent := range []bool{true, false} {
+					if err := r.net.silence(i, silent); err != nil {
+						return err
+					}
+					time.Sleep(step)
+				}
+			}
+			return nil
+		}}
+}
+
+func (r *runner) reset() *fault {
+	i := r.victim()
+	return &fault{nodes: []int{i}, space: ofNetwork, begin: func() error { return r.net.reset(i) }}
+}
+
+// ---- clients -----------------------------------------------------------------
+
+// roaming is one of the clients in this process.
+func (r *runner) roaming() *worker { return r.workers[r.rng.IntN(len(r.workers))] }
+
+func (r *runner) clientCut() *fault {
+	w := r.roaming()
+	return &fault{space: ofClient, client: w, length: r.span(0, 4*time.Second),
+		begin: func() error { w.gate.cut(); return nil },
+		end:   func(context.Context) error { w.gate.heal(); return nil }}
+}
+
+func (r *runner) clientSilent() *fault {
+	w := r.roaming()
+	return &fault{space: ofClient, client: w, length: r.span(50*time.Millisecond, 8*time.Second),
+		begin: func() error { w.gate.silence(); return nil },
+		end:   func(context.Context) error { w.gate.heal(); return nil }}
+}
+
+func (r *runner) clientStopped() *fault {
+	p := r.processes[r.rng.IntN(len(r.processes))]
+	return &fault{space: ofClient, client: p.worker, length: r.span(50*time.Millisecond, 2*p.worker.TTL+time.Second),
+		begin: func() error { return p.signal(syscall.SIGSTOP) },
+		end:   func(context.Context) error { return p.signal(syscall.SIGCONT) }}
+}
+
+func (r *runner) clientKilled() *fault {
+	p := r.processes[r.rng.IntN(len(r.processes))]
+	return &fault{space: ofClient, client: p.worker, length: r.span(0, 2*time.Second),
+		begin: func() error { p.kill(); return nil },
+		end:   func(context.Context) error { return p.start() }}
+}
+
+// ---- power -------------------------------------------------------------------
+
+func (r *runner) powerCut() *fault { return r.cutPower(r.victim()) }
+
+func (r *runner) allPowerCut() *fault { return r.cutPower(r.all()...) }
+
+func (r *runner) cutPower(nodes ...int) *fault {
+	return &fault{nodes: nodes, length: r.span(0, 2*time.Second),
+		begin: func() error {
+			for _, i := range nodes {
+				r.down[i].Store(true)
+			}
+			for _, i := range nodes { // all disks before any process is gone
+				if err := r.disks[i].cut(); err != nil {
+					return err
+				}
+			}
+			for _, i := range nodes {
+				if err := r.node(i).Kill(); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		end: func(ctx context.Context) error {
+			for _, i := range nodes {
+				if err := r.disks[i].remount(); err != nil {
+					return err
+				}
+			}
+			return r.revive(ctx, nodes...)
+		}}
+}
+
+func (r *runner) node(i int) *cluster.Node { return r.cluster.Nodes()[i] }
+
+// leader is the node that leads as far as can be told at once; -1: unknown.
+func (r *runner) leader() int {
+	ctx, cancel := context.WithTimeout(r.ctx, 300*time.Millisecond)
+	defer cancel()
+	s, err := r.admin.Status(ctx)
+	if err != nil {
+		return -1
+	}
+	return slices.IndexFunc(r.cluster.Nodes(), func(n *cluster.Node) bool { return n.Name == s.Leader })
+}

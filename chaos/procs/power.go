@@ -1,0 +1,77 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// ext4Shutdown is the request EXT4_IOC_SHUTDOWN, _IOR('X', 125, uint32): from
+// then on the file system refuses everything. With noLogFlush not even its
+// journal is written: what was not fsynced is gone at the next mount.
+const (
+	ext4Shutdown = 0x8004587d
+	noLogFlush   = 2
+)
+
+// supply is a file system in a file, whose power can be cut.
+type supply struct {
+	image, mount string
+	mounted      bool
+}
+
+func newSupply(dir, name string) (*supply, error) {
+	d := &supply{image: filepath.Join(dir, name+".ext4"), mount: filepath.Join(dir, name+".disk")}
+	if err := os.Mkdir(d.mount, 0o755); err != nil {
+		return nil, err
+	}
+	f, err := os.Create(d.image)
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(f.Truncate(512<<20), f.Close()); err != nil { // takes up what is written
+		return nil, err
+	}
+	if err := command1("mkfs.ext4 -q -F " + d.image); err != nil {
+		return nil, err
+	}
+	return d, d.remount()
+}
+
+func (d *supply) cut() error {
+	dir, err := os.Open(d.mount)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := unix.IoctlSetPointerInt(int(dir.Fd()), ext4Shutdown, noLogFlush); err != nil {
+		return fmt.Errorf("shut down the file system at %s: %w", d.mount, err)
+	}
+	return nil
+}
+
+// remount mounts the disk, and takes it down before when it is mounted.
+func (d *supply) remount() error {
+	if d.mounted {
+		if err := unix.Unmount(d.mount, 0); err != nil {
+			return fmt.Errorf("unmount %s: %w", d.mount, err)
+		}
+		d.mounted = false
+	}
+	if err := command1("mount -o loop " + d.image + " " + d.mount); err != nil {
+		return err
+	}
+	d.mounted = true
+	return nil
+}
+
+func (d *supply) close() {
+	if d.mounted {
+		_ = unix.Unmount(d.mount, unix.MNT_DETACH)
+	}
+}

@@ -1,0 +1,403 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/conch-lock/conch/internal/cluster"
+	"github.com/conch-lock/conch/sdk"
+)
+
+// config says what to run. See main.go for the fields.
+type config struct {
+	length   time.Duration
+	seed     uint64
+	nodes    int
+	power    bool
+	loopback bool
+	arrival  time.Duration
+	most     int
+	calm     time.Duration
+	binary   string
+	dir      string
+	out      io.Writer
+}
+
+// runner is one run.
+type runner struct {
+	cfg       config
+	ctx       context.Context
+	began     instant
+	rng       *rand.Rand // of the goroutine that brings faults
+	net       *network   // nil: all nodes are on the loopback address
+	disks     []*supply  // empty: power is not cut
+	cluster   *cluster.Cluster
+	down      []atomic.Bool // nodes that are not meant to run
+	admin     *sdk.Client
+	history   *history
+	outages   *outages
+	workers   []*worker
+	processes []*process
+
+	mu sync.Mutex // of cfg.out
+}
+
+// say writes a line on what happens.
+func (r *runner) say(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fmt.Fprintf(r.cfg.out, "%8.3f  %s\n", (now() - r.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// run runs it. The error says why it could not be run; what was found is in the
+// report.
+func run(ctx context.Context, cfg config) (_ *report, err error) {
+	r := &runner{
+		cfg: cfg, ctx: ctx, began: now(), rng: rand.New(rand.NewPCG(cfg.seed, 1)), down: make([]atomic.Bool, cfg.nodes),
+		history: newHistory(newStore(true)), outages: &outages{},
+	}
+	report := &report{cfg: cfg}
+	if cfg.dir == "" {
+		if r.cfg.dir, err = os.MkdirTemp("", "conch-procs-"); err != nil {
+			return nil, err
+		}
+		defer func() {
+			if err == nil && len(report.violations) == 0 {
+				err = os.RemoveAll(r.cfg.dir)
+			}
+		}()
+	}
+	defer r.tearDown()
+	if err := r.setUp(); err != nil {
+		return nil, err
+	}
+	r.say("seed %d, %d nodes, %v, in %s, network %v, power %v", cfg.seed, cfg.nodes, cfg.length, r.cfg.dir, r.net != nil, len(r.disks) > 0)
+	stop := make(chan struct{})
+	var self sync.WaitGroup
+	self.Go(func() { r.outages.watchSelf(stop) })
+	defer self.Wait()
+	defer close(stop)
+
+	wrong, err := proveFence(ctx, r.cluster.Endpoints())
+	if err != nil {
+		return nil, err
+	}
+	report.violations = append(report.violations, wrong...)
+	r.say("a stopped writer loses an update without the fence, and none with it")
+	if err := r.torment(ctx, report); err != nil {
+		return nil, err
+	}
+	r.check(ctx, report)
+	report.took = now() - r.began
+	report.dir = r.cfg.dir
+	return report, nil
+}
+
+// setUp starts the cluster and prepares the clients.
+func (r *runner) setUp() error {
+	if err := os.MkdirAll(r.cfg.dir, 0o755); err != nil {
+		return err
+	}
+	binary := r.cfg.binary
+	if binary == "" {
+		var err error
+		if binary, err = cluster.Build(r.ctx, r.cfg.dir); err != nil {
+			return err
+		}
+	}
+	root := os.Geteuid() == 0
+	cfg := cluster.Config{Binary: binary, Dir: r.cfg.dir, Nodes: r.cfg.nodes}
+	if root && !r.cfg.loopback {
+		if err := networkTools(); err != nil {
+			return fmt.Errorf("%w: install iproute2 and nftables, or leave the network alone with -loopback", err)
+		}
+		n, err := newNetwork(r.cfg.nodes)
+		if err != nil {
+			return fmt.Errorf("%w: -loopback leaves the network alone", err)
+		}
+		r.net = n
+		cfg.Hosts = n.hosts
+	}
+	c, err := cluster.New(cfg)
+	if err != nil {
+		return err
+	}
+	r.cluster = c
+	if r.cfg.power {
+		if !root {
+			return errors.New("power is cut at file systems that this program mounts: only root can")
+		}
+		for _, n := range c.Nodes() {
+			d, err := newSupply(r.cfg.dir, n.Name)
+			if err != nil {
+				return err
+			}
+			r.disks = append(r.disks, d)
+			n.Data = filepath.Join(d.mount, "data")
+		}
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
+	defer cancel()
+	if err := c.Start(ctx); err != nil {
+		return err
+	}
+	if err := c.Healthy(ctx); err != nil {
+		return err
+	}
+	if r.admin, err = sdk.Dial(ctx, sdk.Config{Endpoints: c.Endpoints(), Name: "procs"}); err != nil {
+		return err
+	}
+	r.employ()
+	return nil
+}
+
+// employ makes the clients.
+func (r *runner) employ() {
+	seed := r.cfg.seed * 1000
+	add := func(kind string, ttl time.Duration, pinned int, own bool) {
+		seed++
+		w := &worker{Kind: kind, TTL: ttl, Seed: seed, Endpoints: r.cluster.Endpoints(), to: r.history, gate: newGate()}
+		w.Name = fmt.Sprintf("%s-%d", kind, seed%1000)
+		if pinned >= 0 {
+			n := r.node(pinned % r.cfg.nodes)
+			w.Endpoints, w.Pinned = []string{n.Endpoint}, n.Name
+			w.Name += "@" + n.Name
+		}
+		if !own {
+			w.absent = func() func() { return r.outages.begin("fell silent", w.Name) }
+			r.workers = append(r.workers, w)
+			return
+		}
+		w.Name += "!"
+		r.processes = append(r.processes, &process{worker: w, errors: io.Discard})
+	}
+	for i := range 3 {
+		add("contended", 5*time.Second, -1, false)
+		add("contended", 5*time.Second, i, false)
+		add("shared", 4*time.Second, -1+i%2*(i+1), false)
+		add("short", 0, -1, false)
+	}
+	add("churn", 5*time.Second, -1, false)
+	add("churn", 5*time.Second, 0, false)
+	add("churn", 2*time.Second, 1, false)
+	add("contended", 2*time.Second, -1, true)
+	add("contended", time.Second, 1, true)
+	add("churn", 3*time.Second, -1, true)
+}
+
+// torment has the clients work and brings faults, with moments of calm.
+func (r *runner) torment(ctx context.Context, report *report) error {
+	work, stop := context.WithCancel(ctx)
+	defer stop()
+	var wg sync.WaitGroup
+	for _, w := range r.workers {
+		wg.Go(func() { w.work(work) })
+	}
+	for _, p := range r.processes {
+		if err := p.start(); err != nil {
+			return err
+		}
+	}
+	guard := make(chan struct{})
+	go func() { defer close(guard); r.guard(work) }()
+	n := newNemesis(r)
+	end := time.Now().Add(r.cfg.length)
+	for last := false; !last && ctx.Err() == nil && len(r.history.wrongs()) == 0; {
+		calm := time.Now().Add(r.span(r.cfg.calm/2, r.cfg.calm*3/2))
+		if last = !calm.Before(end); last {
+			calm = end
+		}
+		storm, cancel := context.WithDeadline(ctx, calm)
+		err := n.rage(storm)
+		cancel()
+		if err != nil {
+			stop()
+			wg.Wait()
+			return err
+		}
+		r.say("calm")
+		report.calms++
+		if slow := r.progress(ctx, report); len(slow) > 0 {
+			report.violations = append(report.violations, slow...)
+			r.diagnose()
+			break
+		}
+		if bad := r.compare(ctx, report); !last && len(bad) > 0 && ctx.Err() == nil {
+			report.violations = append(report.violations, bad...)
+			break
+		}
+	}
+	report.faults = n.figures()
+	stop()
+	<-guard
+	for _, p := range r.processes {
+		_ = p.signal(syscall.SIGTERM)
+	}
+	wg.Wait()
+	for _, p := range r.processes {
+		select {
+		case <-p.done:
+		case <-time.After(10 * time.Second):
+			p.kill()
+		}
+	}
+	return ctx.Err()
+}
+
+// guard looks for nodes that have ended although nobody ended them.
+func (r *runner) guard(ctx context.Context) {
+	gone := map[int]int{}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
+		for i := range r.down {
+			if r.down[i].Load() || r.node(i).Running() {
+				gone[i] = 0
+			} else if gone[i]++; gone[i] == 3 { // it is not just being started
+				r.history.violation("node %s has ended by itself: see %s", r.node(i).Name, r.node(i).LogFile)
+			}
+		}
+	}
+}
+
+// grantWithin is how long after everything has healed every client must have
+// got a lock that it asked for.
+const grantWithin = 15 * time.Second
+
+// progress waits for that and says who did not.
+func (r *runner) progress(ctx context.Context, report *report) []string {
+	since := now()
+	before := map[*worker]int64{}
+	for _, w := range r.everybody() {
+		before[w] = w.grants.Load()
+	}
+	for {
+		var waiting []string
+		for _, w := range r.everybody() {
+			if w.grants.Load() <= before[w] {
+				waiting = append(waiting, w.Name)
+			}
+		}
+		took := now() - since
+		if len(waiting) == 0 {
+			report.slowest = max(report.slowest, took)
+			r.say("everybody got a lock within %v", took.Round(time.Millisecond))
+			return nil
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if took > grantWithin {
+			return []string{fmt.Sprintf("liveness: %v after everything had healed these clients have got no lock: %v", grantWithin, waiting)}
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func (r *runner) everybody() []*worker {
+	out := append([]*worker(nil), r.workers...)
+	for _, p := range r.processes {
+		out = append(out, p.worker)
+	}
+	return out
+}
+
+// check holds against each other what the clients saw and what the cell tells.
+func (r *runner) check(ctx context.Context, report *report) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	grants, losses := r.history.seen()
+	for i := range grants {
+		g := &grants[i]
+		g.Asked, g.From, g.To = g.Asked-r.began, g.From-r.began, g.To-r.began
+	}
+	bad := r.history.wrongs()
+	bad = append(bad, r.history.store.complain...)
+	bad = append(bad, checkBeliefs(grants)...)
+	bad = append(bad, checkTokens(grants)...)
+	bad = append(bad, checkLosses(losses, r.outages.seen(), r.cfg.nodes)...)
+	bad = append(bad, r.compare(ctx, report)...)
+	bad = append(bad, r.sameState(ctx)...)
+	report.violations = append(report.violations, bad...)
+	report.operations = r.history.counts
+	report.writes, report.stale, report.refused = r.history.store.figures()
+	report.grants = len(grants)
+}
+
+// mostTenures is how many tenures of a lock the cell tells at a time.
+const mostTenures = 10_000
+
+// compare holds what clients were told against the history of the locks. It is
+// done in every calm: the cell forgets in the end, and tells so many at a time.
+func (r *runner) compare(ctx context.Context, report *report) []string {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	grants, _ := r.history.seen()
+	all := byName(grants)
+	var bad []string
+	for _, name := range sortedNames(all) {
+		told, err := r.admin.LockHistory(ctx, name, mostTenures)
+		if err != nil {
+			bad = append(bad, fmt.Sprintf("history of %q: %v", name, err))
+			continue
+		}
+		report.tenures += len(told.Tenures)
+		bad = append(bad, checkHistory(name, all[name], told, exclusive(name))...)
+	}
+	return bad
+}
+
+// sameState waits until every node tells the hash of its state, and compares.
+func (r *runner) sameState(ctx context.Context) []string {
+	for {
+		h, err := r.admin.Hash(ctx)
+		complete := err == nil && len(h.Nodes) == r.cfg.nodes
+		for _, n := range h.Nodes {
+			complete = complete && n.Error == ""
+		}
+		switch {
+		case complete && h.Equal:
+			return nil
+		case complete:
+			return []string{fmt.Sprintf("the nodes have different states: %+v", h.Nodes)}
+		}
+		select {
+		case <-ctx.Done():
+			return []string{fmt.Sprintf("not every node told the hash of its state: %+v: %v", h.Nodes, err)}
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// tearDown ends everything that was started.
+func (r *runner) tearDown() {
+	for _, p := range r.processes {
+		p.kill()
+	}
+	if r.admin != nil {
+		_ = r.admin.Close()
+	}
+	if r.cluster != nil {
+		r.cluster.Close()
+	}
+	for _, d := range r.disks {
+		d.close()
+	}
+	if r.net != nil {
+		r.net.close()
+	}
+}
