@@ -17,6 +17,15 @@ type cell interface {
 	BreakLock(ctx context.Context, name string, token sdk.Token, reason string) error
 	CheckToken(ctx context.Context, name string, token sdk.Token) (sdk.TokenCheck, error)
 
+	Elections(ctx context.Context, prefix string) ([]sdk.ElectionInfo, error)
+	ShowElection(ctx context.Context, name string) (sdk.ElectionInfo, error)
+	ElectionHistory(ctx context.Context, name string, limit int) (sdk.LeaderHistory, error)
+	Observe(ctx context.Context, name string, opts ...sdk.ObserveOption) iter.Seq2[sdk.LeaderChange, error]
+	ObservePrefix(ctx context.Context, prefix string, opts ...sdk.ObserveOption) iter.Seq2[sdk.LeaderChange, error]
+	ProclaimAs(ctx context.Context, name string, token sdk.Token, value []byte) error
+	ResignElection(ctx context.Context, name string, token sdk.Token, reason string) error
+	TransferElection(ctx context.Context, name string, token sdk.Token, to sdk.SessionID, reason string) (sdk.Token, error)
+
 	Sessions(ctx context.Context) ([]sdk.SessionInfo, error)
 	ShowSession(ctx context.Context, id sdk.SessionID) (sdk.SessionInfo, error)
 	EndSession(ctx context.Context, id sdk.SessionID, reason string) error
@@ -39,6 +48,7 @@ type session interface {
 	ID() sdk.SessionID
 	Claim(ctx context.Context, name string, opts ...sdk.LockOption) (held, error)
 	TryClaim(ctx context.Context, name string, opts ...sdk.LockOption) (held, error)
+	Stand(ctx context.Context, name string, value []byte, opts ...sdk.CampaignOption) (leading, error)
 	Done() <-chan struct{}
 	Err() error
 	Close(ctx context.Context) error
@@ -56,6 +66,14 @@ type tenure interface {
 type held interface {
 	tenure
 	Unlock(ctx context.Context) error
+}
+
+// leading is a leadership of this process; *sdk.Leadership is one.
+type leading interface {
+	tenure
+	Term() uint64
+	Predecessor() sdk.Predecessor
+	Resign(ctx context.Context) error
 }
 
 // dialSDK connects with the client library.
@@ -85,6 +103,14 @@ func (s openSession) Claim(ctx context.Context, name string, opts ...sdk.LockOpt
 
 func (s openSession) TryClaim(ctx context.Context, name string, opts ...sdk.LockOption) (held, error) {
 	return orNil(s.TryLock(ctx, name, opts...))
+}
+
+func (s openSession) Stand(ctx context.Context, name string, value []byte, opts ...sdk.CampaignOption) (leading, error) {
+	l, err := s.Campaign(ctx, name, value, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
 }
 
 // orNil keeps a nil *sdk.Lock from becoming a held that is not nil.

@@ -150,12 +150,22 @@ type holder struct {
 	dir  string
 }
 
-// hold starts conch lock NAME flags… with a command that runs for ever.
+// hold starts conch lock NAME flags… with a command that runs for ever, and
+// waits until it runs.
 func (c *cluster) hold(name string, flags ...string) *holder {
 	c.t.Helper()
+	h := c.start("lock", name, flags...)
+	h.runs()
+	return h
+}
+
+// start starts conch lock or conch elect with a command that runs for ever.
+func (c *cluster) start(command, name string, flags ...string) *holder {
+	c.t.Helper()
 	h := &holder{t: c.t, errs: &bytes.Buffer{}, dir: c.t.TempDir()}
-	args := append([]string{"lock", name}, flags...)
-	h.cmd = c.command(append(args, "--", "sh", "-c", `echo $$ > pid.new; mv pid.new pid; while [ ! -e end ]; do sleep 0.01; done`)...)
+	args := append([]string{command, name}, flags...)
+	h.cmd = c.command(append(args, "--", "sh", "-c",
+		`env | grep ^CONCH_ > env; echo $$ > pid.new; mv pid.new pid; while [ ! -e end ]; do sleep 0.01; done`)...)
 	h.cmd.Dir, h.cmd.Stderr = h.dir, h.errs
 	if err := h.cmd.Start(); err != nil {
 		c.t.Fatal(err)
@@ -166,15 +176,33 @@ func (c *cluster) hold(name string, flags ...string) *holder {
 			_ = h.cmd.Wait()
 		}
 	})
-	await(c.t, "the command under lock "+name+" runs", func() bool {
+	return h
+}
+
+// runs waits until its command runs, and, if it ran before, until it does so
+// again.
+func (h *holder) runs() {
+	h.t.Helper()
+	before := h.pid
+	await(h.t, "the command of "+strings.Join(h.cmd.Args[1:3], " ")+" runs", func() bool {
 		text, err := os.ReadFile(filepath.Join(h.dir, "pid"))
 		if err != nil {
 			return false
 		}
 		h.pid, err = strconv.Atoi(strings.TrimSpace(string(text)))
-		return err == nil
+		return err == nil && h.pid != before
 	})
-	return h
+}
+
+// env is a variable of its command.
+func (h *holder) env(name string) string {
+	text, _ := os.ReadFile(filepath.Join(h.dir, "env"))
+	for _, kv := range strings.Split(string(text), "\n") {
+		if value, ok := strings.CutPrefix(kv, name+"="); ok {
+			return value
+		}
+	}
+	return ""
 }
 
 // exit waits for its end.
@@ -198,6 +226,18 @@ type lockJSON struct {
 		Labels         map[string]string
 	}
 	Waiters []struct{ Session, Position uint64 }
+}
+
+type electionJSON struct {
+	Token  uint64
+	Leader struct {
+		Session uint64
+		Value   string
+	}
+	Candidates []struct {
+		Session, Position uint64
+		Value             string
+	}
 }
 
 func TestCluster(t *testing.T) {
@@ -400,6 +440,181 @@ func TestCluster(t *testing.T) {
 		_ = watch.Process.Signal(syscall.SIGINT)
 		if err := watch.Wait(); err != nil {
 			t.Errorf("an interrupted watch: %v", err)
+		}
+	})
+
+	t.Run("an election from standing to history", func(t *testing.T) {
+		observe := c.command("elections", "observe", "primary")
+		out, err := observe.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := observe.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		next := func(want string) {
+			t.Helper()
+			if !lines.Scan() || !strings.Contains(lines.Text(), want) {
+				t.Errorf("observed %q, want %q", lines.Text(), want)
+			}
+		}
+		next("nobody leads")
+
+		// 1. One leads, two wait.
+		a := c.start("elect", "primary", "--value", "a", "--ttl", "2s")
+		a.runs()
+		standing := func(n int) electionJSON {
+			t.Helper()
+			var e electionJSON
+			await(t, fmt.Sprintf("%d wait", n), func() bool {
+				c.asks(&e, "elections", "show", "primary")
+				return len(e.Candidates) == n
+			})
+			return e
+		}
+		standing(0)
+		b := c.start("elect", "primary", "--value", "b", "--ttl", "2s")
+		standing(1)
+		d := c.start("elect", "primary", "--value", "d", "--ttl", "2s")
+		e := standing(2)
+		if e.Leader.Value != "a" || a.env("CONCH_TOKEN") != strconv.FormatUint(e.Token, 10) || a.env("CONCH_SESSION") != strconv.FormatUint(e.Leader.Session, 10) || a.env("CONCH_ELECTION") != "primary" {
+			t.Errorf("elections show: %+v; the command has token %s of session %s", e, a.env("CONCH_TOKEN"), a.env("CONCH_SESSION"))
+		}
+		next("  a")
+		if got := c.does("elect", "primary", "--try", "--", "true"); got.code != 75 || !strings.Contains(got.err, "primary is led by session ") {
+			t.Errorf("try: exit status %d: %s", got.code, got.err)
+		}
+		if got := c.does("elect", "primary", "--wait", "50ms", "-E", "9", "--", "true"); got.code != 9 || !strings.Contains(got.err, "led by session ") {
+			t.Errorf("wait: exit status %d: %s", got.code, got.err)
+		}
+
+		// 2. A command under the leadership proclaims for it.
+		proclaim := c.command("elections", "proclaim", "primary", "a, ready")
+		proclaim.Env = append(proclaim.Env, "CONCH_ELECTION=primary", "CONCH_TOKEN="+a.env("CONCH_TOKEN"))
+		if got := finish(t, proclaim); got.code != 0 {
+			t.Errorf("proclaim: exit status %d: %s", got.code, got.err)
+		}
+		next("  a, ready")
+
+		// 3. What cannot be done is said, and nothing happens.
+		for says, args := range map[string][]string{
+			"not the token of the current leader": {"elections", "proclaim", "primary", "x", "--token", "999999"},
+			"not the token":                       {"elections", "resign", "primary", "--token", "999999"},
+			"999999":                              {"elections", "transfer", "primary", "--to", "999999"},
+			"no election":                         {"elections", "show", "nobody-ever-led"},
+		} {
+			if got := c.does(args...); got.code != 1 {
+				t.Errorf("%q: exit status %d: %s (%s)", args, got.code, got.err, says)
+			}
+		}
+
+		// 4. Handed over to the last in line: one change, and the old leader
+		// stands again.
+		c.must("elections", "transfer", "primary", "--to", "d", "--reason", "test")
+		d.runs()
+		next("  d")
+		if d.env("CONCH_PREDECESSOR_ENDED") != "transferred" || d.env("CONCH_PREDECESSOR_VALUE") != "a, ready" || d.env("CONCH_PREDECESSOR_TOKEN") != a.env("CONCH_TOKEN") {
+			t.Errorf("d was told of its predecessor: %s, %q, %s", d.env("CONCH_PREDECESSOR_ENDED"), d.env("CONCH_PREDECESSOR_VALUE"), d.env("CONCH_PREDECESSOR_TOKEN"))
+		}
+		await(t, "the command of a is gone", func() bool { return !a.alive() })
+		standing(2)
+
+		// 5. The leader is killed: the next in line leads, and was told how.
+		begin := time.Now()
+		if err := d.cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		d.exit()
+		b.runs()
+		t.Logf("b runs %v after d was killed", time.Since(begin))
+		next("  b")
+		if b.env("CONCH_PREDECESSOR_ENDED") != "expired" || b.env("CONCH_PREDECESSOR_VALUE") != "d" {
+			t.Errorf("b was told of its predecessor: %s, %q", b.env("CONCH_PREDECESSOR_ENDED"), b.env("CONCH_PREDECESSOR_VALUE"))
+		}
+
+		// 6. The command of b ends by itself, and a leads again.
+		if err := os.WriteFile(filepath.Join(b.dir, "end"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.exit(); got.code != 0 || got.err != "" {
+			t.Errorf("b: exit status %d: %s", got.code, got.err)
+		}
+		a.runs()
+		next("  a")
+		_ = a.cmd.Process.Signal(syscall.SIGTERM)
+		if got := a.exit(); got.code != 143 || !strings.Contains(got.err, "leadership of primary was lost: ") || !strings.HasSuffix(got.err, "standing again\n") {
+			t.Errorf("a: exit status %d: %s", got.code, got.err)
+		}
+		next("nobody leads, the last one released")
+		_ = observe.Process.Signal(syscall.SIGINT)
+		if err := observe.Wait(); err != nil {
+			t.Errorf("an interrupted observer: %v", err)
+		}
+
+		var history struct {
+			Tenures []struct {
+				Term, Token  uint64
+				Value, Ended string
+			}
+		}
+		c.asks(&history, "elections", "history", "primary")
+		told := ""
+		for i, x := range history.Tenures {
+			told += x.Value + " " + x.Ended + "; "
+			if x.Term != uint64(i+1) || i > 0 && x.Token <= history.Tenures[i-1].Token {
+				t.Errorf("terms and tokens do not rise: %+v", history.Tenures)
+			}
+		}
+		if told != "a, ready transferred; d expired; b released; a released; " {
+			t.Errorf("history: %s", told)
+		}
+		if out := c.must("elections", "ls", "prim"); !strings.Contains(out, "primary  4 ") {
+			t.Errorf("elections ls: %s", out)
+		}
+	})
+
+	t.Run("elect once", func(t *testing.T) {
+		h := c.start("elect", "short", "--once")
+		h.runs()
+		c.must("elections", "resign", "short", "--reason", "test")
+		if got := h.exit(); got.code != 70 || !strings.Contains(got.err, "leadership of short was lost") || h.alive() {
+			t.Errorf("exit status %d: %s", got.code, got.err)
+		}
+	})
+
+	t.Run("priority", func(t *testing.T) {
+		low := c.start("elect", "ranked", "--value", "low")
+		low.runs()
+		high := c.start("elect", "ranked", "--value", "high", "--priority", "5", "--preempt")
+		high.runs()
+		await(t, "the command of low is gone", func() bool { return !low.alive() })
+	})
+
+	t.Run("standings", func(t *testing.T) {
+		stand := c.command("elect", "watched", "-o", "json", "--value", "v")
+		out, err := stand.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := stand.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		for i, want := range []string{"candidate", "leader", "lost", "candidate", "leader"} {
+			if !lines.Scan() || !strings.Contains(lines.Text(), `"standing":"`+want+`"`) {
+				t.Errorf("line %q, want %s", lines.Text(), want)
+			}
+			if i == 1 {
+				c.must("elections", "resign", "watched")
+			}
+		}
+		_ = stand.Process.Signal(syscall.SIGINT)
+		if !lines.Scan() || !strings.Contains(lines.Text(), `"resigned"`) {
+			t.Errorf("line %q, want resigned", lines.Text())
+		}
+		if err := stand.Wait(); err != nil {
+			t.Error(err)
 		}
 	})
 

@@ -15,7 +15,7 @@ const (
 	exitFailed      = 1  // refused or failed
 	exitUsage       = 64 // wrong usage
 	exitNoCluster   = 69 // unreachable, or no leader in time
-	exitLost        = 70 // the lock was lost while the command ran
+	exitLost        = 70 // the lock or leadership was lost while the command ran
 	exitNotAcquired = 75 // unless -E says otherwise
 )
 

@@ -44,6 +44,11 @@ type fakeCell struct {
 	txn      sdk.TxnResult
 	batches  []sdk.Batch
 	session  *fakeSession
+	open     func() (session, error) // instead of session
+
+	elections []sdk.ElectionInfo
+	leaders   sdk.LeaderHistory
+	changes   []sdk.LeaderChange
 
 	mu    sync.Mutex
 	calls []string
@@ -77,6 +82,48 @@ func (f *fakeCell) BreakLock(_ context.Context, name string, token sdk.Token, re
 func (f *fakeCell) CheckToken(context.Context, string, sdk.Token) (sdk.TokenCheck, error) {
 	return f.check, f.err
 }
+func (f *fakeCell) Elections(_ context.Context, prefix string) ([]sdk.ElectionInfo, error) {
+	f.called("elections " + prefix)
+	return f.elections, f.err
+}
+func (f *fakeCell) ShowElection(_ context.Context, name string) (sdk.ElectionInfo, error) {
+	for _, e := range f.elections {
+		if e.Name == name {
+			return e, f.err
+		}
+	}
+	return sdk.ElectionInfo{}, &sdk.Error{Op: "show election", Name: name, Code: sdk.CodeNotFound, Message: "no such election", Definite: true}
+}
+func (f *fakeCell) ElectionHistory(context.Context, string, int) (sdk.LeaderHistory, error) {
+	return f.leaders, f.err
+}
+func (f *fakeCell) Observe(context.Context, string, ...sdk.ObserveOption) iter.Seq2[sdk.LeaderChange, error] {
+	return func(yield func(sdk.LeaderChange, error) bool) {
+		for _, c := range f.changes {
+			if !yield(c, nil) {
+				return
+			}
+		}
+		if f.err != nil {
+			yield(sdk.LeaderChange{}, f.err)
+		}
+	}
+}
+func (f *fakeCell) ObservePrefix(ctx context.Context, prefix string, opts ...sdk.ObserveOption) iter.Seq2[sdk.LeaderChange, error] {
+	return f.Observe(ctx, prefix, opts...)
+}
+func (f *fakeCell) ProclaimAs(_ context.Context, name string, token sdk.Token, value []byte) error {
+	f.called("proclaim " + name + " " + token.String() + " " + string(value))
+	return f.err
+}
+func (f *fakeCell) ResignElection(_ context.Context, name string, token sdk.Token, reason string) error {
+	f.called("resign " + name + " " + token.String() + " " + reason)
+	return f.err
+}
+func (f *fakeCell) TransferElection(_ context.Context, name string, token sdk.Token, to sdk.SessionID, reason string) (sdk.Token, error) {
+	f.called("transfer " + name + " " + token.String() + " to " + to.String() + " " + reason)
+	return 92, f.err
+}
 func (f *fakeCell) Sessions(context.Context) ([]sdk.SessionInfo, error) { return f.sessions, f.err }
 func (f *fakeCell) ShowSession(context.Context, sdk.SessionID) (sdk.SessionInfo, error) {
 	return f.sessions[0], f.err
@@ -108,6 +155,9 @@ func (f *fakeCell) Watch(context.Context, sdk.KeyRange, ...sdk.WatchOption) iter
 	}
 }
 func (f *fakeCell) Open(context.Context, ...sdk.SessionOption) (session, error) {
+	if f.open != nil {
+		return f.open()
+	}
 	if f.session == nil {
 		return nil, f.err
 	}
@@ -118,6 +168,8 @@ func (f *fakeCell) Close() error { f.called("close"); return nil }
 // fakeSession grants what its claim says.
 type fakeSession struct {
 	claim  func(ctx context.Context, try bool) (held, error)
+	stand  func(ctx context.Context) (leading, error)
+	over   error // why it is over
 	closed bool
 }
 
@@ -128,8 +180,11 @@ func (s *fakeSession) Claim(ctx context.Context, _ string, _ ...sdk.LockOption) 
 func (s *fakeSession) TryClaim(ctx context.Context, _ string, _ ...sdk.LockOption) (held, error) {
 	return s.claim(ctx, true)
 }
+func (s *fakeSession) Stand(ctx context.Context, _ string, _ []byte, _ ...sdk.CampaignOption) (leading, error) {
+	return s.stand(ctx)
+}
 func (s *fakeSession) Done() <-chan struct{}       { return nil }
-func (s *fakeSession) Err() error                  { return nil }
+func (s *fakeSession) Err() error                  { return s.over }
 func (s *fakeSession) Close(context.Context) error { s.closed = true; return nil }
 
 // fakeLock is held until lose.
@@ -172,6 +227,28 @@ func (l *fakeLock) Unlock(context.Context) error {
 // granting is a cell whose session is granted l at once.
 func granting(l *fakeLock) *fakeCell {
 	return &fakeCell{session: &fakeSession{claim: func(context.Context, bool) (held, error) { return l, nil }}}
+}
+
+// fakeLead is a leadership until lose.
+type fakeLead struct {
+	fakeLock
+	before sdk.Predecessor
+}
+
+func newFakeLead() *fakeLead {
+	return &fakeLead{fakeLock: fakeLock{done: make(chan struct{}), deadline: time.Now().Add(time.Hour)}}
+}
+func (l *fakeLead) Term() uint64                     { return 3 }
+func (l *fakeLead) Predecessor() sdk.Predecessor     { return l.before }
+func (l *fakeLead) Resign(ctx context.Context) error { return l.Unlock(ctx) }
+
+// electing is a cell whose session leads with one after the other, at once.
+func electing(leads ...*fakeLead) *fakeCell {
+	return &fakeCell{session: &fakeSession{stand: func(context.Context) (leading, error) {
+		l := leads[0]
+		leads = leads[1:]
+		return l, nil
+	}}}
 }
 
 // outcome is what a command line came to.

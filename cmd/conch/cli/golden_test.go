@@ -81,7 +81,7 @@ func lockRecord(t *testing.T, l *api.LockInfo) []byte {
 func sample(t *testing.T) *fakeCell {
 	ago := func(d time.Duration) time.Time { return noon.Add(-d) }
 	later := noon.Add(25 * time.Second)
-	ended := ago(time.Hour)
+	began, ended := ago(3*time.Hour), ago(time.Hour)
 	labels := map[string]string{"host": "a", "pid": "123", "user": "ann", "cmd": "./backup.sh /srv"}
 	return &fakeCell{
 		locks: []sdk.LockInfo{
@@ -107,6 +107,29 @@ func sample(t *testing.T) *fakeCell {
 			{Name: "backup", Token: 60, Session: 3, Labels: map[string]string{"host": "b"}, FromRevision: 120, ToRevision: 200, FromTime: ago(3 * time.Hour), ToTime: &ended, Ended: sdk.ReasonExpired},
 			{Name: "backup", Token: 91, Session: 17, Labels: labels, FromRevision: 402, FromTime: ago(252 * time.Second)},
 		}},
+		elections: []sdk.ElectionInfo{
+			{
+				Name: "primary", Term: 3, Token: 91, Revision: 402, CreateRevision: 120, CandidateCount: 3, AgingMillis: 60000, PreemptedAt: &later,
+				Leader: &sdk.Leader{Session: 17, Token: 91, Value: sdk.Value("10.0.0.7:5432"), Since: ago(252 * time.Second), SinceRevision: 402, Labels: labels},
+				Candidates: []sdk.Candidate{
+					{Session: 18, Position: 1, Priority: 10, Effective: 11, Preempt: true, Since: ago(90 * time.Second), Value: sdk.Value("10.0.0.8:5432"), Labels: map[string]string{"host": "b"}},
+					{Session: 21, Position: 2, Since: ago(3 * time.Second), Deadline: &later, Value: sdk.Value("two\nlines"), Labels: map[string]string{}},
+				},
+				Last: &sdk.Predecessor{Token: 60, Session: 3, Ended: sdk.ReasonExpired, Value: sdk.Value("10.0.0.6:5432")},
+			},
+			{Name: "vacant", Term: 1, Token: 7, Revision: 12, CreateRevision: 10, Last: &sdk.Predecessor{Token: 7, Session: 2, Ended: sdk.ReasonReleased}},
+		},
+		leaders: sdk.LeaderHistory{CompactedRevision: 100, Revision: 402, Tenures: []sdk.LeaderTenure{
+			{Name: "primary", Term: 1, Token: 5, Session: 2, ToRevision: 120, ToTime: &began, Ended: sdk.ReasonClosed},
+			{Name: "primary", Term: 2, Token: 60, Session: 3, Labels: map[string]string{"host": "b"}, Value: sdk.Value("10.0.0.6:5432"), FromRevision: 120, ToRevision: 402, FromTime: &began, ToTime: &ended, Ended: sdk.ReasonExpired},
+			{Name: "primary", Term: 3, Token: 91, Session: 17, Labels: labels, Value: sdk.Value("10.0.0.7:5432"), FromRevision: 402, FromTime: &ended},
+		}},
+		changes: []sdk.LeaderChange{
+			{Election: "primary", Change: sdk.Elected, Revision: 120, Term: 2, Token: 60, Leader: &sdk.Leader{Session: 3, Token: 60, Since: began, SinceRevision: 120}},
+			{Election: "primary", Change: sdk.Proclaimed, Revision: 130, Time: began, Term: 2, Token: 60, Leader: &sdk.Leader{Session: 3, Token: 60, Value: sdk.Value("10.0.0.6:5432"), Since: began, SinceRevision: 120}},
+			{Election: "primary", Change: sdk.Vacant, Revision: 140, Time: ended, Term: 2, Token: 60, Last: &sdk.Predecessor{Token: 60, Session: 3, Ended: sdk.ReasonExpired, Value: sdk.Value("10.0.0.6:5432")}},
+			{Election: "primary", Change: sdk.Elected, Revision: 402, Time: ended, Term: 3, Token: 91, Leader: &sdk.Leader{Session: 17, Token: 91, Value: sdk.Value("10.0.0.7:5432"), Since: ended, SinceRevision: 402, Labels: labels}},
+		},
 		check: sdk.TokenCheck{Current: false, CurrentToken: 91, Revision: 402},
 		sessions: []sdk.SessionInfo{
 			{ID: 17, TTLMillis: 10000, RemainingMillis: 7345, Labels: labels, Locks: []string{"backup"}, LockCount: 1, Elections: []string{}, Keys: []string{"k1", "k2"}, KeyCount: 2, CreatedRevision: 401},
@@ -141,6 +164,12 @@ func TestReports(t *testing.T) {
 		"locks ls", "locks ls -o json", "locks show backup", "locks show backup -o json", "locks show render", "locks show empty",
 		"locks show nobody", "locks show nobody -o json", "locks history backup", "locks history backup -o json",
 		"locks break backup --token 91 --reason gone", "locks break backup --token 91 --reason gone -o json",
+		"elections ls", "elections ls -o json", "elections show primary", "elections show primary -o json", "elections show vacant", "elections show nobody",
+		"elections history primary", "elections history primary -o json",
+		"elections observe primary", "elections observe primary -o json", "elections observe p --prefix",
+		"elections proclaim primary v2", "elections proclaim primary v2 -o json", "elections proclaim vacant v2",
+		"elections resign primary", "elections resign primary --token 91 -o json",
+		"elections transfer primary --to 18", "elections transfer primary --to 10.0.0.8:5432 -o json", "elections transfer primary --to nobody",
 		"token check backup 90", "token check backup 90 -o json",
 		"sessions ls", "sessions ls -o json", "sessions show 17", "sessions show 17 -o json", "sessions end 17 --reason gone",
 		"status", "status -o json", "hash", "hash -o json", "leader transfer n2", "leader transfer n2 -o json",
@@ -168,6 +197,9 @@ func TestNothingToReport(t *testing.T) {
 		"kv get k --prefix":         "no keys\n",
 		"kv get k --prefix -o json": `{"keys":[],"more":false,"count":0,"revision":0}` + "\n",
 		"locks history x":           "no recorded holder of x\n",
+		"elections ls":              "no elections\n",
+		"elections ls -o json":      `{"elections":[]}` + "\n",
+		"elections history x":       "no recorded leader of x\n",
 	} {
 		if got := run(&fakeCell{}, strings.Fields(command)...); got.code != 0 || got.out != want {
 			t.Errorf("%s: exit status %d, %q, want %q", command, got.code, got.out, want)

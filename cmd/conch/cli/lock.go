@@ -192,7 +192,7 @@ func (a *App) lock(ctx context.Context, r *lockRequest) error {
 		}
 		return a.hold(h, &r.task, signals)
 	}
-	return a.runUnder(h, &r.task, environment([]string{"CONCH_ELECTION"},
+	return a.runUnder(h, &r.task, environment(tenureVariables(),
 		"CONCH_LOCK="+r.names[0], "CONCH_TOKEN="+h.Token().String(), "CONCH_SESSION="+s.ID().String(),
 		"CONCH_ENDPOINTS="+strings.Join(a.global.endpoints, ","),
 	), signals)

@@ -9,10 +9,11 @@ import (
 
 // groups of commands in the help of the root.
 const (
-	groupServer  = "server"
-	groupLocks   = "locks"
-	groupCluster = "cluster"
-	groupOther   = "other"
+	groupServer    = "server"
+	groupLocks     = "locks"
+	groupElections = "elections"
+	groupCluster   = "cluster"
+	groupOther     = "other"
 )
 
 // root makes the tree of all commands.
@@ -27,10 +28,11 @@ Results are on standard output, messages on standard error. Every flag has an
 environment variable: CONCH_ and its name in capitals, unless its help says otherwise.
 
 Exit status: 0 done; 1 refused or failed; 64 wrong usage; 69 no cluster; 70 the
-lock was lost while the command ran; 75 not acquired. A command that ran under
-a lock has its own status passed on.`,
+lock or the leadership was lost while the command ran; 75 not acquired. A command
+that ran under a lock or as a leader has its own status passed on.`,
 		Example: `  conch dev
   conch lock backup -- ./backup.sh
+  conch elect primary -- ./serve
   conch locks ls`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
@@ -49,6 +51,7 @@ a lock has its own status passed on.`,
 	root.AddGroup(
 		&cobra.Group{ID: groupServer, Title: "Server:"},
 		&cobra.Group{ID: groupLocks, Title: "Locks:"},
+		&cobra.Group{ID: groupElections, Title: "Elections:"},
 		&cobra.Group{ID: groupCluster, Title: "Sessions, keys, cluster:"},
 		&cobra.Group{ID: groupOther, Title: "Other:"},
 	)
@@ -59,6 +62,7 @@ a lock has its own status passed on.`,
 	}{
 		{groupServer, []*cobra.Command{a.devCommand(), a.serveCommand()}},
 		{groupLocks, []*cobra.Command{a.lockCommand(), a.locksCommand(), a.tokenCommand()}},
+		{groupElections, []*cobra.Command{a.electCommand(), a.electionsCommand()}},
 		{groupCluster, []*cobra.Command{
 			a.sessionsCommand(), a.kvCommand(), a.statusCommand(), a.leaderCommand(), a.hashCommand(), a.benchCommand(),
 		}},
@@ -126,7 +130,7 @@ func envOf(f *pflag.Flag) string {
 }
 
 // envAnnotation names another variable than the usual one. A command that runs
-// under a lock has CONCH_TOKEN and CONCH_SESSION in its environment: they must
+// under a lock or as a leader has CONCH_TOKEN and CONCH_SESSION in its environment: they must
 // not become flags of the conch commands that it runs.
 const envAnnotation = "conch.env"
 

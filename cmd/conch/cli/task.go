@@ -151,6 +151,12 @@ type interrupted struct {
 	what string
 }
 
+// isInterrupt says whether a wait was ended by a signal.
+func isInterrupt(err error) bool {
+	var e *interrupted
+	return errors.As(err, &e)
+}
+
 func (e *interrupted) Error() string { return fmt.Sprintf("%s: stopped waiting: %v", e.what, e.sig) }
 
 // waitFor waits for what claim brings, for a signal that ends the wait, and
@@ -193,6 +199,14 @@ func waitFor[T any](ctx context.Context, a *App, t *task, signals <-chan os.Sign
 				tell()
 			}
 		}
+	}
+}
+
+// tenureVariables are what a command is told of what it runs under.
+func tenureVariables() []string {
+	return []string{
+		"CONCH_LOCK", "CONCH_ELECTION", "CONCH_TOKEN", "CONCH_SESSION",
+		"CONCH_PREDECESSOR_ENDED", "CONCH_PREDECESSOR_TOKEN", "CONCH_PREDECESSOR_VALUE",
 	}
 }
 

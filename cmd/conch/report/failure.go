@@ -53,6 +53,10 @@ func (p *Printer) Explain(err error) string {
 		fmt.Fprintf(&b, "%s ", Text(e.Name))
 	}
 	switch {
+	case errors.Is(e, sdk.ErrHeld) && e.Op == "campaign":
+		b.WriteString("is led by ")
+	case errors.Is(e, sdk.ErrWaitTimedOut) && e.Op == "campaign":
+		b.WriteString("went to nobody else in time: led by ")
 	case errors.Is(e, sdk.ErrHeld):
 		b.WriteString("is held by ")
 	case errors.Is(e, sdk.ErrWaitTimedOut):
@@ -86,6 +90,11 @@ func (p *Printer) holder(session sdk.SessionID, labels map[string]string, since 
 // HeldBy is a sentence about a lock and one of its holders.
 func (p *Printer) HeldBy(name string, h sdk.Holder) string {
 	return fmt.Sprintf("%s is held by %s", Text(name), p.holder(h.Session, h.Labels, h.Since, h.Token))
+}
+
+// LedBy is a sentence about an election and its leader.
+func (p *Printer) LedBy(name string, l sdk.Leader) string {
+	return fmt.Sprintf("%s is led by %s", Text(name), p.holder(l.Session, l.Labels, l.Since, l.Token))
 }
 
 // reason is the error's own words, without what Explain says better.
