@@ -74,6 +74,11 @@ func parseOptions(args []string) (options, error) {
 	if o.rounds < 1 || o.timing.Length <= 0 || o.timing.Warmup < 0 || o.sessions < 1 || o.limit <= 0 {
 		return o, fmt.Errorf("-rounds, -time, -sessions and -limit must be more than 0, and -warmup not less")
 	}
+	if most, err := openFiles(); err != nil {
+		return o, err
+	} else if most < o.sessions+spareFiles {
+		return o, fmt.Errorf("-sessions %d: each may be a connection, and %d files may be open here: raise that with ulimit -n, or open at most %d", o.sessions, most, most-spareFiles)
+	}
 	var err error
 	if o.systems, err = chosen("-systems", *systems, systemNames()); err != nil {
 		return o, err
@@ -138,6 +143,19 @@ func onMemory(dir string) (bool, error) {
 		return false, fmt.Errorf("%s: %w", dir, err)
 	}
 	return int64(s.Type) == tmpfs || int64(s.Type) == ramfs, nil
+}
+
+// spareFiles are those that are open besides the connections of idle sessions.
+const spareFiles = 500
+
+// openFiles is how many files a process may have open: Go raises its own limit
+// to that.
+func openFiles() (int, error) {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		return 0, fmt.Errorf("how many files may be open: %w", err)
+	}
+	return int(min(l.Max, 1<<30)), nil
 }
 
 // or is a value, or the one to use instead of none.

@@ -2,6 +2,7 @@ package conch
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -95,4 +96,30 @@ func (c *client) Get(ctx context.Context, key string) ([]byte, error) {
 func (c *client) Put(ctx context.Context, key string, value []byte) error {
 	_, err := c.connection.Put(ctx, key, value)
 	return err
+}
+
+func (c *client) Campaign(ctx context.Context, election, value string) (func(context.Context) error, error) {
+	l, err := c.session.Campaign(ctx, election, []byte(value))
+	if err != nil {
+		return nil, err
+	}
+	return l.Resign, nil
+}
+
+func (c *client) Observe(ctx context.Context, election string, seen func(value string)) error {
+	for change, err := range c.connection.Observe(ctx, election) {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if change.Leader != nil {
+			seen(string(change.Leader.Value))
+		}
+	}
+	if ctx.Err() == nil {
+		return errors.New("conch: the observation ended by itself")
+	}
+	return nil
 }

@@ -23,14 +23,15 @@ func connect(endpoints []string) (*clientv3.Client, error) {
 	return clientv3.New(clientv3.Config{Endpoints: endpoints, Logger: zap.NewNop()})
 }
 
-// connections are as many as the recipe has for that many clients.
-func connections(ctx context.Context, endpoints []string, recipe, clients int) ([]*clientv3.Client, error) {
+// connections are as many as the recipe has for that many clients. The library
+// connects a client to every endpoint that it is given.
+func connections(ctx context.Context, recipe, clients int, endpoints func(i int) []string) ([]*clientv3.Client, error) {
 	all := make([]*clientv3.Client, 1)
 	if recipe == mutex {
 		all = make([]*clientv3.Client, clients)
 	}
 	err := system.Parallel(ctx, len(all), atOnce, func(_ context.Context, i int) (err error) {
-		all[i], err = connect(endpoints)
+		all[i], err = connect(endpoints(i))
 		return err
 	})
 	if err != nil {
@@ -54,7 +55,7 @@ func (s *System) Dial(ctx context.Context, endpoints []string, recipe, clients i
 	if ttl == 0 {
 		ttl = defaultTTL
 	}
-	shared, err := connections(ctx, endpoints, recipe, clients)
+	shared, err := connections(ctx, recipe, clients, func(int) []string { return endpoints })
 	if err != nil {
 		return nil, err
 	}

@@ -17,9 +17,10 @@ type idle struct {
 	stop        context.CancelFunc
 }
 
-// Idle grants leases and keeps them alive as the client library does it.
+// Idle grants leases and keeps them alive as the client library does it. Each
+// client is given one endpoint, so that its one connection is really one.
 func (s *System) Idle(ctx context.Context, endpoints []string, recipe, sessions int, ttl time.Duration) (system.Sessions, error) {
-	shared, err := connections(ctx, endpoints, recipe, sessions)
+	shared, err := connections(ctx, recipe, sessions, func(i int) []string { return endpoints[i%len(endpoints) : i%len(endpoints)+1] })
 	if err != nil {
 		return nil, err
 	}

@@ -93,11 +93,12 @@ type sessions struct{}
 func (sessions) Lost(context.Context) (int, error) { return 0, nil }
 func (sessions) Close()                            {}
 
-// servers are three processes; the first that runs leads.
+// servers are three processes.
 type servers struct {
 	mu   sync.Mutex
 	all  []*process.Process
-	away time.Time // since when the leader is known to be gone; zero: it is there
+	lead int       // who leads, or led last
+	away time.Time // since when it is known to be gone; zero: it is there
 }
 
 func (c *servers) Servers() []*process.Process {
@@ -110,12 +111,10 @@ func (c *servers) Endpoints() []string { return []string{"memory"} }
 func (c *servers) Close()              { process.KillAll(c.Servers()) }
 
 func (c *servers) Leader(context.Context) (int, error) {
-	for i, p := range c.Servers() {
-		if p.Running() && !stopped(p.PID()) {
-			return i, nil
-		}
-	}
-	return 0, errAway
+	err := c.serves()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lead, err
 }
 
 func (c *servers) Restart(_ context.Context, server int) error {
@@ -125,15 +124,15 @@ func (c *servers) Restart(_ context.Context, server int) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.all[server], c.away = p, time.Time{}
+	c.all[server] = p
 	return nil
 }
 
-// serves says why nothing can be asked now.
+// serves says why nothing can be asked now, and elects when it is time.
 func (c *servers) serves() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.all[0].Running() && !stopped(c.all[0].PID()) {
+	if alive(c.all[c.lead]) {
 		c.away = time.Time{}
 		return nil
 	}
@@ -143,11 +142,17 @@ func (c *servers) serves() error {
 	if time.Since(c.away) < Election {
 		return errAway
 	}
+	c.lead = slices.IndexFunc(c.all, alive)
+	if c.lead < 0 {
+		c.lead = 0
+		return errAway
+	}
+	c.away = time.Time{}
 	return nil
 }
 
-// stopped tells whether a process got SIGSTOP.
-func stopped(pid int) bool {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	return err == nil && bytes.Contains(stat, []byte(") T "))
+// alive tells whether a process runs and did not get SIGSTOP.
+func alive(p *process.Process) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID()))
+	return p.Running() && err == nil && !bytes.Contains(stat, []byte(") T "))
 }
