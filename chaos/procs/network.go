@@ -37,7 +37,9 @@ func newNetwork(n int) (*network, error) {
 		if err = command1("ip netns add " + space); err != nil {
 			break
 		}
-		w.hosts = append(w.hosts, cluster.Host{Address: address, Enter: []string{"ip", "netns", "exec", space}})
+		// Not by ip netns exec, which gives the node a copy of all mounts: a disk
+		// whose power was cut would live on in the copies of the others.
+		w.hosts = append(w.hosts, cluster.Host{Address: address, Enter: []string{"nsenter", "--net=/run/netns/" + space}})
 		w.spaces, w.ports = append(w.spaces, space), append(w.ports, port)
 		err = commands(
 			"ip link add "+port+" type veth peer name eth0 netns "+space,
@@ -108,7 +110,7 @@ func (w *network) others(node int) []string {
 // networkTools says which program for the faults of the network is missing.
 func networkTools() error {
 	var errs []error
-	for _, tool := range []string{"ip", "bridge", "nft", "ss"} {
+	for _, tool := range []string{"ip", "bridge", "nft", "ss", "nsenter"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			errs = append(errs, err)
 		}
