@@ -23,19 +23,20 @@ type fakeCell struct {
 	t  testing.TB
 	wg sync.WaitGroup
 
-	mu       sync.Mutex
-	nodes    map[string]*fakeNode
-	revision uint64
-	lastID   uint64 // of sessions
-	token    uint64
-	nonces   map[string]uint64
-	sessions map[uint64]*fakeSession
-	claims   []*fakeClaim // in the order of the queue, granted ones too
-	kvs      map[string]*api.KeyValue
-	log      []*api.WatchEvent
-	compact  uint64
-	opened   int // sessions ever
-	applied  map[string]int
+	mu        sync.Mutex
+	nodes     map[string]*fakeNode
+	revision  uint64
+	lastID    uint64 // of sessions
+	token     uint64
+	nonces    map[string]uint64
+	sessions  map[uint64]*fakeSession
+	claims    []*fakeClaim // in the order of the queue, granted ones too
+	kvs       map[string]*api.KeyValue
+	log       []fakeEvent
+	elections map[string]*fakeElection
+	compact   uint64
+	opened    int // sessions ever
+	applied   map[string]int
 
 	partsOf        int  // a revision is delivered so many events at a time; 0: as a whole
 	breakAfterPart bool // once: the connection breaks after a first part
@@ -51,9 +52,17 @@ type fakeSession struct {
 	number  uint64 // highest keep-alive heard
 }
 
+// fakeEvent is a change in one of the spaces.
+type fakeEvent struct {
+	space api.Space
+	*api.WatchEvent
+}
+
 type fakeClaim struct {
 	session, seq uint64
 	items        []*api.ClaimItem
+	stands       *api.CampaignRequest // a candidacy
+	leads        *api.CampaignResponse
 	granted      bool
 	token        uint64
 	revision     uint64
@@ -98,7 +107,7 @@ type fakeStream struct {
 func newFakeCell(t testing.TB, endpoints ...string) *fakeCell {
 	f := &fakeCell{
 		t: t, nodes: map[string]*fakeNode{}, revision: 1, nonces: map[string]uint64{},
-		sessions: map[uint64]*fakeSession{}, kvs: map[string]*api.KeyValue{}, applied: map[string]int{},
+		sessions: map[uint64]*fakeSession{}, kvs: map[string]*api.KeyValue{}, applied: map[string]int{}, elections: map[string]*fakeElection{},
 	}
 	for _, e := range endpoints {
 		f.nodes[e] = &fakeNode{cell: f, endpoint: e, streams: map[*fakeStream]bool{}}
@@ -315,7 +324,11 @@ func (f *fakeCell) do(st *fakeStream, r *api.Request) *api.Response {
 		s.stream = st
 		out := &api.AttachSessionResponse{Session: s.id, Revision: f.revision}
 		for _, c := range f.claims {
-			if c.session == s.id {
+			switch {
+			case c.session != s.id:
+			case c.stands != nil:
+				out.Candidacies = append(out.Candidacies, f.candidacy(c))
+			default:
 				out.Claims = append(out.Claims, f.state(c))
 			}
 		}
@@ -391,7 +404,13 @@ func (f *fakeCell) do(st *fakeStream, r *api.Request) *api.Response {
 			return refusal(api.Code_LOCK_NOT_FOUND, "nobody holds or awaits it")
 		}
 		return &api.Response{Result: &api.Response_ShowLock{ShowLock: &api.ShowLockResponse{Lock: info, Revision: f.revision}}}
+	case *api.Request_Campaign, *api.Request_Proclaim, *api.Request_Resign, *api.Request_Transfer,
+		*api.Request_ListElections, *api.Request_ShowElection, *api.Request_ElectionHistory:
+		return f.election(st, r)
 	case *api.Request_Range:
+		if op.Range.GetSpace() == api.Space_ELECTIONS {
+			return f.rangeElections(op.Range)
+		}
 		out := &api.RangeResponse{Revision: f.revision}
 		for _, k := range f.keys(op.Range.GetKey(), op.Range.GetRangeEnd()) {
 			out.Count++
@@ -454,9 +473,17 @@ func (f *fakeCell) find(session, seq uint64) *fakeClaim {
 func (f *fakeCell) acquire(a *api.AcquireRequest) *api.Response {
 	f.applied["acquire"]++
 	c := &fakeClaim{session: a.GetSession(), seq: a.GetSequence(), items: a.GetItems()}
+	if e := f.claim(c, a.GetTry(), a.GetWaitMs()); e != nil {
+		return &api.Response{Error: e}
+	}
+	return &api.Response{Result: &api.Response_Acquire{Acquire: f.state(c)}}
+}
+
+// claim queues a claim or candidacy and grants it if that is possible.
+func (f *fakeCell) claim(c *fakeClaim, try bool, waitMs uint64) *api.Error {
 	f.claims = append(f.claims, c)
 	f.grant(false)
-	if !c.granted && a.GetTry() {
+	if !c.granted && try {
 		e := &api.Error{Code: api.Code_HELD, Definite: true}
 		for _, o := range f.claims {
 			if o.granted && conflict(o, c) {
@@ -464,10 +491,10 @@ func (f *fakeCell) acquire(a *api.AcquireRequest) *api.Response {
 			}
 		}
 		f.drop(c)
-		return &api.Response{Error: e}
+		return e
 	}
-	if !c.granted && a.GetWaitMs() > 0 {
-		c.timer = time.AfterFunc(millis(a.GetWaitMs()), func() {
+	if !c.granted && waitMs > 0 {
+		c.timer = time.AfterFunc(millis(waitMs), func() {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			if c.granted || f.find(c.session, c.seq) == nil {
@@ -479,7 +506,7 @@ func (f *fakeCell) acquire(a *api.AcquireRequest) *api.Response {
 			f.tell(c.session, &api.ClaimEvent{Session: c.session, Sequence: c.seq, Error: e})
 		})
 	}
-	return &api.Response{Result: &api.Response_Acquire{Acquire: f.state(c)}}
+	return nil
 }
 
 func conflict(a, b *fakeClaim) bool {
@@ -505,7 +532,13 @@ func (f *fakeCell) grant(tell bool) {
 		if c.timer != nil {
 			c.timer.Stop()
 		}
-		if tell {
+		if c.stands != nil {
+			f.lead(c)
+		}
+		switch {
+		case tell && c.stands != nil:
+			f.tell(c.session, &api.ClaimEvent{Session: c.session, Sequence: c.seq, Leads: f.candidacy(c), Revision: f.revision})
+		case tell:
 			f.tell(c.session, &api.ClaimEvent{Session: c.session, Sequence: c.seq, Granted: f.state(c), Revision: f.revision})
 		}
 	}
@@ -525,11 +558,16 @@ func (f *fakeCell) tell(session uint64, e *api.ClaimEvent) {
 	}
 }
 
-func (f *fakeCell) drop(c *fakeClaim) {
+func (f *fakeCell) drop(c *fakeClaim) { f.dropFor(c, api.EndReason_END_RELEASED) }
+
+func (f *fakeCell) dropFor(c *fakeClaim, why api.EndReason) {
 	if i := slices.Index(f.claims, c); i >= 0 {
 		f.claims = slices.Delete(f.claims, i, i+1)
 		if c.granted {
 			f.revision++
+		}
+		if c.granted && c.stands != nil {
+			defer f.unlead(c, why)()
 		}
 		if c.timer != nil {
 			c.timer.Stop()
@@ -552,7 +590,7 @@ func (f *fakeCell) end(id uint64, why api.EndReason, message string) {
 	}
 	for _, c := range slices.Clone(f.claims) {
 		if c.session == id {
-			f.drop(c)
+			f.dropFor(c, why)
 		}
 	}
 	if s.stream != nil {
@@ -605,19 +643,25 @@ func (f *fakeCell) txn(q *api.TxnRequest) *api.Response {
 				kv.CreateRevision, kv.Version = prev.GetCreateRevision(), prev.GetVersion()+1
 			}
 			f.kvs[k] = kv
-			f.log = append(f.log, &api.WatchEvent{Kv: kv, Prev: prev})
+			f.log = append(f.log, fakeEvent{api.Space_KEYS, &api.WatchEvent{Kv: kv, Prev: prev}})
 			out.Results = append(out.Results, &api.OpResult{Result: &api.OpResult_Put{Put: &api.PutResult{Prev: prev}}})
 		case *api.Op_Delete:
 			d := &api.DeleteResult{}
 			for _, k := range f.keys(x.Delete.GetKey(), x.Delete.GetRangeEnd()) {
 				d.Deleted++
-				f.log = append(f.log, &api.WatchEvent{Deleted: true, Kv: &api.KeyValue{Key: []byte(k), ModRevision: f.revision}, Prev: f.kvs[k]})
+				f.log = append(f.log, fakeEvent{api.Space_KEYS, &api.WatchEvent{Deleted: true, Kv: &api.KeyValue{Key: []byte(k), ModRevision: f.revision}, Prev: f.kvs[k]}})
 				delete(f.kvs, k)
 			}
 			out.Results = append(out.Results, &api.OpResult{Result: &api.OpResult_Delete{Delete: d}})
 		}
 	}
 	out.Revision = f.revision
+	f.spread()
+	return &api.Response{Result: &api.Response_Txn{Txn: out}}
+}
+
+// spread tells all watches of the newest revision.
+func (f *fakeCell) spread() {
 	for _, n := range f.nodes {
 		for st := range n.streams {
 			for id, w := range st.watches {
@@ -625,7 +669,6 @@ func (f *fakeCell) txn(q *api.TxnRequest) *api.Response {
 			}
 		}
 	}
-	return &api.Response{Result: &api.Response_Txn{Txn: out}}
 }
 
 func (f *fakeCell) watch(st *fakeStream, id uint64, w *api.WatchRequest) *api.Response {
@@ -646,8 +689,8 @@ func (f *fakeCell) watch(st *fakeStream, id uint64, w *api.WatchRequest) *api.Re
 func (f *fakeCell) deliver(st *fakeStream, id uint64, w *api.WatchRequest, rev uint64) {
 	out := &api.WatchResponse{Revision: rev}
 	for _, e := range f.log {
-		if e.GetKv().GetModRevision() == rev && inRange(string(e.GetKv().GetKey()), w.GetKey(), w.GetRangeEnd()) {
-			out.Events = append(out.Events, e)
+		if e.space == w.GetSpace() && e.GetKv().GetModRevision() == rev && inRange(string(e.GetKv().GetKey()), w.GetKey(), w.GetRangeEnd()) {
+			out.Events = append(out.Events, e.WatchEvent)
 		}
 	}
 	for f.partsOf > 0 && len(out.Events) > f.partsOf {

@@ -93,6 +93,9 @@ func (c *Client) stand(ctx context.Context, name string, opts []CampaignOption) 
 func (c *Client) reign(ctx context.Context, l *Leadership, fn func(context.Context, Token) error) (done bool, err error) {
 	// Deferred, so that a panic of fn resigns on its way.
 	defer func() { c.giveUp(ctx, l.grant, l.Resign) }()
+	if ctx.Err() != nil { // at the same moment
+		return false, nil
+	}
 	err = while(context.WithValue(ctx, leadershipKey{}, l), l.grant, fn)
 	lost := l.Err()
 	switch {
