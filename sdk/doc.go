@@ -32,6 +32,21 @@
 //
 // [Client.Do] does 2 and 3 around a function.
 //
+// # Elections
+//
+// An election is an exclusive lock with an audience: whoever leads has a token
+// like the holder of a lock, and a value that everybody can see.
+//
+//   - [Session.Campaign] stands as a candidate and waits to lead. A [Leadership]
+//     is a grant as a [Lock] is, with the same promises; it can proclaim another
+//     value, resign, and hand over to a candidate by name. It is told how its
+//     predecessor ended and what that proclaimed last.
+//   - [Client.Lead] is the loop of a worker of which one must run: it stands,
+//     runs a function while it leads, and stands again.
+//   - [Client.Observe] and [Client.ObservePrefix] yield every leader in order,
+//     without a gap and without a repeat, and hold the number of each leader's
+//     term against the one before.
+//
 // # Contexts
 //
 // The context of a call bounds how long that call waits, and nothing else. It

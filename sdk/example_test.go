@@ -108,3 +108,52 @@ func ExampleClient_Watch() {
 }
 
 func writeReport(context.Context, sdk.Token) error { return nil }
+
+// Lead is the loop of a worker of which exactly one must run.
+func ExampleClient_Lead() {
+	ctx := context.Background() // that of the process: it ends at its shutdown
+	c, err := sdk.Dial(ctx, sdk.Config{Endpoints: []string{"127.0.0.1:7654"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+
+	err = c.Lead(ctx, "mailer", func(ctx context.Context, token sdk.Token) error {
+		l, _ := sdk.LeadershipOf(ctx)
+		if p := l.Predecessor(); p.Ended == sdk.ReasonExpired {
+			log.Printf("the last one died after %s: look at its work", p.Value)
+		}
+		for batch := 0; ctx.Err() == nil; batch++ {
+			if err := writeReport(ctx, token); err != nil {
+				return err // resigns: another one has a go
+			}
+			if err := l.Proclaim(ctx, fmt.Appendf(nil, "batch %d", batch)); err != nil {
+				return err
+			}
+		}
+		return ctx.Err()
+	}, sdk.WithValue([]byte("host a1")))
+	if err != nil && ctx.Err() == nil {
+		log.Fatal(err)
+	}
+}
+
+// A client that follows the leader.
+func ExampleClient_Observe() {
+	ctx := context.Background()
+	c, err := sdk.Dial(ctx, sdk.Config{Endpoints: []string{"127.0.0.1:7654"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	for change, err := range c.Observe(ctx, "database/primary") {
+		if err != nil {
+			log.Fatal(err)
+		}
+		if change.Leader == nil {
+			fmt.Println("no primary: hold requests back")
+			continue
+		}
+		fmt.Printf("term %d: connect to %s\n", change.Term, change.Leader.Value)
+	}
+}
