@@ -2609,7 +2609,8 @@ func (x *EndSessionResponse) GetRevision() uint64 {
 }
 
 // AttachSession binds a session to this stream after a reconnect and tells
-// what the cell holds for it, linearizably. The latest attachment wins.
+// what the cell holds for it, linearizably. Of several streams of one node the
+// one that was opened last gets its events.
 type AttachSessionRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Cell          string                 `protobuf:"bytes,1,opt,name=cell,proto3" json:"cell,omitempty"`

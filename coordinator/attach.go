@@ -16,22 +16,30 @@ const maxAttached = 262_144
 // maxAlive is how many sessions one Alive tells of.
 const maxAlive = 32_768
 
-// attach makes a stream the one that is told of a session. It says whether there
-// was room.
-func (l *loop) attach(st *stream, id sessions.ID) bool {
+// attach makes a stream the one that is told of a session, or says why not.
+//
+// It takes the session from an earlier stream and never from a later one: a
+// client opens a stream when it has given up the one before, and what it had
+// sent on that may be read at any time after, as when this process was stopped.
+// The session would be attached to a stream whose end nobody reads, and the
+// grants of its claims would be lost on the client.
+func (l *loop) attach(st *stream, id sessions.ID) *api.Error {
 	old := l.attached[id]
 	if old == st {
-		return true
+		return nil
+	}
+	if old != nil && old.number > st.number {
+		return invalid("session %d: it is attached to a stream of this node that was opened after this one", id)
 	}
 	if st.closed || len(st.attached) >= maxAttached {
-		return false
+		return refuse(api.Code_LIMIT_REACHED, "session %d: %d sessions are attached to this stream, which is the limit", id, maxAttached)
 	}
 	if old != nil {
 		delete(old.attached, id)
 	}
 	l.attached[id] = st
 	st.attached[id] = struct{}{}
-	return true
+	return nil
 }
 
 // detach undoes attach, unless another stream has taken the session over.
@@ -45,8 +53,8 @@ func (l *loop) detach(st *stream, id sessions.ID) {
 // attachSession binds a session to a stream and then, linearizably, tells what
 // it has. The binding comes first: whatever happens after the reading is pushed.
 func (l *loop) attachSession(c *call, id sessions.ID) {
-	if !l.attach(c.stream, id) {
-		l.refuse(c, refuse(api.Code_LIMIT_REACHED, "session %d: %d sessions are attached to this stream, which is the limit", id, maxAttached))
+	if e := l.attach(c.stream, id); e != nil {
+		l.refuse(c, e)
 		return
 	}
 	l.reading(c, func() {

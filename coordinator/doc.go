@@ -7,7 +7,8 @@
 //     from, or the connection ends. An error says whether anything happened.
 //   - What happens to a session is told to the stream that it is attached to,
 //     in the order in which it happened. Of several streams of one node the
-//     latest attachment wins; what an earlier node may still tell is the same.
+//     one that was opened last is told; what an earlier node may still tell is
+//     the same.
 //   - No client can make the node use memory without bound, or hold up the
 //     consensus or another client: connections, frames, requests under way and
 //     what waits to be written are bounded, one by one and together.

@@ -50,7 +50,8 @@ type loop struct {
 	reads []func(error)
 	dirty []*stream // whose writers are to be woken
 
-	stopping atomic.Bool // new requests are refused
+	stopping atomic.Bool   // new requests are refused
+	opened   atomic.Uint64 // streams, ever
 
 	streams    map[*stream]struct{} // those that said hello
 	attached   map[sessions.ID]*stream

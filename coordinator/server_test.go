@@ -101,6 +101,46 @@ func TestLatestAttachmentWins(t *testing.T) {
 	}
 }
 
+// TestLateRequestsOfAnOldStream: what a client had sent before it went to a new
+// stream may be read after that. It must not take the session away from the new
+// one, which would hear of no grant any more.
+func TestLateRequestsOfAnOldStream(t *testing.T) {
+	attach := func(session uint64) *api.Request {
+		return &api.Request{Op: &api.Request_AttachSession{AttachSession: &api.AttachSessionRequest{Session: session}}}
+	}
+	for name, late := range map[string]func(old *client, session uint64){
+		"keep-alive": func(old *client, session uint64) { old.beat(session, 1) },
+		"request":    func(old *client, session uint64) { old.acquire(acquire(session, 1, "x")) },
+		"attachment": func(old *client, session uint64) {
+			if r := old.call(attach(session)); r.GetError().GetCode() != api.Code_INVALID_ARGUMENT {
+				t.Errorf("the stream that was opened first is attached: %v", r)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCluster(t, 1, nil)
+			old, other := connect(t, c.address(0)), connect(t, c.address(0))
+			holder, waiter := other.open(time.Minute), old.open(time.Minute)
+			grant := other.granted(holder, 1, "x")
+			old.acquire(acquire(waiter, 1, "x"))
+			recent := connect(t, c.address(0))
+			recent.must(attach(waiter))
+			late(old, waiter)
+			old.must(&api.Request{Op: &api.Request_Status{Status: &api.StatusRequest{}}}) // behind it in the stream
+			_ = old.conn.Close()
+			eventually(t, "the end of the old stream", func() bool {
+				old.mu.Lock()
+				defer old.mu.Unlock()
+				return old.err != nil
+			})
+			if e := other.release(holder, 2, "x", grant.GetToken()).GetError(); e != nil {
+				t.Fatal(e)
+			}
+			recent.claimEvent(waiter, 1)
+		})
+	}
+}
+
 // TestPages lists more locks than a page and than one step have room for, with
 // what is left of free ones between them.
 func TestPages(t *testing.T) {

@@ -19,10 +19,11 @@ import (
 // stream is the one long stream of a client. One goroutine reads it, one writes
 // it, and the loop knows what is attached to it.
 type stream struct {
-	loop *loop
-	wire *drpcstream.Stream
-	conn *conn // nil when the transport is not one of the client port
-	out  *outbox
+	loop   *loop
+	number uint64 // rises with every stream that is opened
+	wire   *drpcstream.Stream
+	conn   *conn // nil when the transport is not one of the client port
+	out    *outbox
 
 	// Of the reader.
 	greeted bool
@@ -63,7 +64,7 @@ func (l *loop) serveStream(s api.DRPCConch_StreamStream) error {
 		return errNotStream
 	}
 	st := &stream{
-		loop: l, wire: wire, out: newOutbox(l.cfg.MaxQueueBytes),
+		loop: l, number: l.opened.Add(1), wire: wire, out: newOutbox(l.cfg.MaxQueueBytes),
 		attached: map[sessions.ID]struct{}{}, watches: map[uint64]*watch{},
 	}
 	if tr, ok := drpcctx.Transport(s.Context()); ok {
