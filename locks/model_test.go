@@ -98,15 +98,6 @@ func (m *model) grant() (granted []ClaimID) {
 	return granted
 }
 
-func (m *model) find(id ClaimID) *modelClaim {
-	for _, c := range m.claims {
-		if c.ID == id {
-			return c
-		}
-	}
-	return nil
-}
-
 func (m *model) remove(c *modelClaim, now sessions.Time, why Why) {
 	m.claims = slices.DeleteFunc(m.claims, func(o *modelClaim) bool { return o == c })
 	if c.token == 0 {

@@ -5,7 +5,6 @@ package disk
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,7 +33,7 @@ func TestLockOtherProcess(t *testing.T) {
 	if out := second(); !strings.Contains(out, "locked: true") || !strings.Contains(out, fmt.Sprintf("(process %d)", os.Getpid())) {
 		t.Fatalf("the other process got past the lock, or was not told who has it: %s", out)
 	}
-	must(t, lock.(io.Closer).Close())
+	must(t, lock.Close())
 	if out := second(); !strings.Contains(out, "locked: false <nil>") {
 		t.Fatalf("the other process did not get the lock after it was closed: %s", out)
 	}

@@ -192,7 +192,7 @@ func (d *driver) recover(c *disk.Mem, rng *rand.Rand, op disk.Op) Contents {
 		c.SetHook(nil)
 		c.Crash(disk.KeepSome(rng))
 	}
-	l, found, err := Open(c, testDir, d.o)
+	_, found, err := Open(c, testDir, d.o)
 	if err != nil {
 		d.t.Fatalf("crash before %+v: %v", op, err)
 	}
