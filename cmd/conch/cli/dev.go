@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -82,6 +84,9 @@ func (a *App) dev(ctx context.Context, r devRequest) (err error) {
 		}
 		defer os.RemoveAll(r.dataDir)
 	}
+	if err := keepNodes(r.dataDir, r.nodes); err != nil {
+		return err
+	}
 	log := &hush{to: a.logTo("text")}
 	for i := range specs {
 		specs[i].DataDir = filepath.Join(r.dataDir, specs[i].Name)
@@ -99,6 +104,36 @@ func (a *App) dev(ctx context.Context, r devRequest) (err error) {
 		return fmt.Errorf("dev: %w", err)
 	}
 	return a.devUntil(ctx, stop, nodes)
+}
+
+// nodesFile in the folder of a dev cluster says how many nodes it has.
+const nodesFile = "nodes"
+
+// keepNodes notes how many nodes the cluster in dir has, or refuses another
+// number than the one it began with.
+func keepNodes(dir string, nodes int) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("dev: --data-dir: %w", err)
+	}
+	file := filepath.Join(dir, nodesFile)
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := os.WriteFile(file, fmt.Appendf(nil, "%d\n", nodes), 0o600); err != nil {
+			return fmt.Errorf("dev: --data-dir: %w", err)
+		}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("dev: --data-dir: %w", err)
+	}
+	had, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return fmt.Errorf("dev: --data-dir %s: %s does not say how many nodes it has: %.40q", dir, file, text)
+	}
+	if had != nodes {
+		return usage("--nodes %d: the cluster in --data-dir %s has %d: use --nodes %d, or another folder", nodes, dir, had, had)
+	}
+	return nil
 }
 
 // devUntil says when the cluster is ready and waits for its end.

@@ -128,7 +128,9 @@ func (a *App) serve(ctx context.Context, s config.Serve) error {
 	if err != nil {
 		return err
 	}
-	n, err := a.start(nodeSpec{Serve: s, secure: secure, log: a.logTo(s.LogFormat)})
+	log := a.logTo(s.LogFormat)
+	a.Err = &lastWords{a.Err} // a node ends even when nobody reads what it has to say
+	n, err := a.start(nodeSpec{Serve: s, secure: secure, log: log})
 	if err != nil {
 		return fmt.Errorf("serve: %w", err)
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -118,6 +119,28 @@ func (a *App) logTo(format string) io.Writer {
 		return zerolog.ConsoleWriter{Out: a.Err, NoColor: !a.ErrTerminal, TimeFormat: time.TimeOnly}
 	}
 	return a.Err
+}
+
+// lastWords writes for a moment at most, since whoever reads may have stopped.
+type lastWords struct{ to io.Writer }
+
+// lastWordsPatience is how long a write may stand still.
+const lastWordsPatience = 2 * time.Second
+
+// Write implements io.Writer.
+func (w *lastWords) Write(p []byte) (int, error) {
+	written := make(chan error, 1)
+	text := bytes.Clone(p)
+	go func() { // ends with the write, or with the process
+		_, err := w.to.Write(text)
+		written <- err
+	}()
+	select {
+	case err := <-written:
+		return len(p), err
+	case <-time.After(lastWordsPatience):
+		return 0, os.ErrDeadlineExceeded
+	}
 }
 
 // onlyDefaultCell refuses to host another cell.

@@ -43,7 +43,7 @@ func File(path string, known []string) (map[string]string, error) {
 		if !slices.Contains(known, key) {
 			return nil, fmt.Errorf("configuration file %s: unknown key %q%s", path, key, suggestion(key, known))
 		}
-		value, err := spell(tree[key])
+		value, err := spell(key, tree[key])
 		if err != nil {
 			return nil, fmt.Errorf("configuration file %s: %s: %w", path, key, err)
 		}
@@ -52,38 +52,66 @@ func File(path string, known []string) (map[string]string, error) {
 	return out, nil
 }
 
-// spell writes a TOML value as it would follow its flag.
-func spell(v any) (string, error) {
-	switch v := v.(type) {
-	case string:
-		return v, nil
-	case bool:
-		return strconv.FormatBool(v), nil
-	case int64:
-		return strconv.FormatInt(v, 10), nil
-	case []any:
-		parts := make([]string, len(v))
-		for i, e := range v {
-			s, ok := e.(string)
-			if !ok {
-				return "", fmt.Errorf("element %d is %v: a string is allowed", i+1, e)
-			}
-			parts[i] = s
+// spell writes the TOML value of a setting as it would follow its flag. A value
+// of another type than the setting's is refused, not read as one of it.
+func spell(key string, v any) (string, error) {
+	switch key {
+	case KeyJoin:
+		if b, ok := v.(bool); ok {
+			return strconv.FormatBool(b), nil
 		}
-		return strings.Join(parts, ","), nil
-	case map[string]any:
-		var parts []string
-		for _, k := range slices.Sorted(maps.Keys(v)) {
-			s, ok := v[k].(string)
-			if !ok {
-				return "", fmt.Errorf("%s is %v: a string is allowed", k, v[k])
-			}
-			parts = append(parts, k+"="+s)
+		return "", fmt.Errorf("%s: true or false is allowed, without quotes", show(v))
+	case KeyInitialCluster:
+		switch v := v.(type) {
+		case []any:
+			return spellList(v)
+		case map[string]any:
+			return spellTable(v)
 		}
-		return strings.Join(parts, ","), nil
-	default:
-		return "", fmt.Errorf("%v: a string, a whole number, true, false, a list or a table of strings is allowed", v)
 	}
+	if s, ok := v.(string); ok {
+		return s, nil
+	}
+	if key == KeyInitialCluster {
+		return "", fmt.Errorf("%s: a string, or a list or a table of strings is allowed", show(v))
+	}
+	return "", fmt.Errorf("%s: a string is allowed, in quotes", show(v))
+}
+
+func spellList(list []any) (string, error) {
+	parts := make([]string, len(list))
+	for i, e := range list {
+		s, ok := e.(string)
+		if !ok {
+			return "", fmt.Errorf("element %d is %s: a string is allowed", i+1, show(e))
+		}
+		parts[i] = s
+	}
+	return strings.Join(parts, ","), nil
+}
+
+func spellTable(table map[string]any) (string, error) {
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(table)) {
+		s, ok := table[k].(string)
+		if !ok {
+			return "", fmt.Errorf("%s is %s: a string is allowed", k, show(table[k]))
+		}
+		parts = append(parts, k+"="+s)
+	}
+	return strings.Join(parts, ","), nil
+}
+
+// show is a value in a message: text in quotes, and cut when it is long.
+func show(v any) string {
+	text := fmt.Sprintf("%v", v)
+	if s, ok := v.(string); ok {
+		text = strconv.Quote(s)
+	}
+	if r := []rune(text); len(r) > 64 {
+		return string(r[:64]) + "…"
+	}
+	return text
 }
 
 // suggestion names the known key that is nearest to key, or all of them.
