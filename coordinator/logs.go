@@ -4,7 +4,12 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 )
+
+// logPatience is how long the end of a node waits for its last lines to be
+// written: whoever reads the log may have stopped reading.
+const logPatience = time.Second
 
 // Bounds of the lines that wait to be written to the log.
 const (
@@ -28,7 +33,7 @@ type logWriter struct {
 
 func newLogWriter(to io.Writer) *logWriter {
 	w := &logWriter{to: to, wake: make(chan struct{}, 1), ended: make(chan struct{})}
-	go w.run() // close waits for it
+	go w.run() // close waits for it, but not for a writer that stands still
 	return w
 }
 
@@ -70,11 +75,17 @@ func (w *logWriter) run() {
 	}
 }
 
-// close writes what is queued and ends.
+// close writes what is queued and ends. A writer that stands still is left to
+// the end of the process.
 func (w *logWriter) close() {
 	w.mu.Lock()
 	w.closed = true
 	w.mu.Unlock()
 	w.signal()
-	<-w.ended
+	patience := time.NewTimer(logPatience)
+	defer patience.Stop()
+	select {
+	case <-w.ended:
+	case <-patience.C:
+	}
 }

@@ -42,6 +42,7 @@ type loop struct {
 	server  *Server
 	cell    *cell.Cell
 	begin   time.Time
+	wall    *wallClock
 	load    *load
 
 	inbox inbox
@@ -246,6 +247,7 @@ func (l *loop) machine() *machine.Machine { return l.cell.Machine() }
 func (l *loop) sweep() {
 	defer l.settle()
 	now := l.now()
+	l.wall.millis() // notices a jump, also where no entries are made
 	l.guard(func() { l.cell.Sweep(now) })
 	l.guard(func() { l.sweepWaits(now) })
 	l.guard(func() { l.sweepHashes(now) })

@@ -182,9 +182,10 @@ func (s *Server) startCell() error {
 		nodes:   nodes{news: map[raftnode.NodeID]news{}},
 		hashes:  hashes{others: map[uint64]map[raftnode.NodeID]machine.Hashed{}},
 	}
+	l.wall = &wallClock{read: time.Now, run: func() time.Duration { return time.Since(l.begin) }, log: s.log}
 	l.cell = cell.New(cell.Config{
 		Self: l.self, Boot: boot, Limits: s.cfg.Limits, Patience: s.cfg.Patience,
-		Wall:   func() int64 { return time.Now().UnixMilli() },
+		Wall:   l.wall.millis,
 		Send:   func(to raftnode.NodeID, payload []byte) bool { return l.group != nil && l.group.Send(to, payload) },
 		Output: l.output, Leadership: l.leadership, Restored: l.restored,
 	})
