@@ -56,11 +56,13 @@ func (p *Printer) Explain(err error) string {
 	case errors.Is(e, sdk.ErrHeld) && e.Op == "campaign":
 		b.WriteString("is led by ")
 	case errors.Is(e, sdk.ErrWaitTimedOut) && e.Op == "campaign":
-		b.WriteString("went to nobody else in time: led by ")
+		b.WriteString("did not come free in time: led by ")
 	case errors.Is(e, sdk.ErrHeld):
 		b.WriteString("is held by ")
 	case errors.Is(e, sdk.ErrWaitTimedOut):
 		b.WriteString("was not granted in time: held by ")
+	case e.Op == "campaign":
+		fmt.Fprintf(&b, "%s: led by ", Text(reason(e)))
 	default:
 		fmt.Fprintf(&b, "%s: held by ", Text(reason(e)))
 	}
