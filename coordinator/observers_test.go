@@ -99,7 +99,7 @@ func TestObserversOverLeaderKills(t *testing.T) {
 		change(cfg)
 		cfg.Log = nil // hundreds of connections come and go
 	})
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	candidates := dialSDK(t, endpoints)
 
