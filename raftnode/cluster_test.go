@@ -184,6 +184,9 @@ func (c *cluster) mailAt(when time.Duration, to NodeID, deliver func(*simNode)) 
 
 // Send implements Outbox; messages are encoded, as on a wire, so that nothing is shared.
 func (n *simNode) Send(m *raftpb.Message) {
+	if from := NodeID(m.GetFrom()); from != n.id {
+		n.c.t.Errorf("node %v sends a %v in the name of node %v: the other side would close the connection", n.id, m.GetType(), from)
+	}
 	b, err := proto.Marshal(m)
 	if err != nil {
 		n.c.t.Fatal(err)

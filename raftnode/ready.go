@@ -112,6 +112,12 @@ func (r *Replica) send(m *raftpb.Message) {
 		return
 	case raftpb.MsgHeartbeat:
 		r.heartbeat = max(r.heartbeat, contextNumber(m.GetContext()))
+	case raftpb.MsgReadIndex:
+		// Another node asked this one, which does not lead any more. Raft passes the read on in that node's name, for
+		// which the new leader would close the connection, and this node would take it for dead. The node asks again.
+		if NodeID(m.GetFrom()) != r.cfg.Node {
+			return
+		}
 	}
 	r.cfg.Outbox.Send(m)
 }

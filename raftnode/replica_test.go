@@ -7,6 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
 	"github.com/conch-lock/conch/raftnode/disk"
 )
 
@@ -214,6 +217,31 @@ func TestReadsOfACutOffLeaderFail(t *testing.T) {
 	if !errors.Is(result, ErrReadTimeout) {
 		t.Errorf("read of a cut off leader: %v", result)
 	}
+}
+
+// A read that reaches a node after it has lost the lead is not passed on in the
+// name of who asked, which no peer takes; who asked asks again.
+func TestReadsAreNotPassedOn(t *testing.T) {
+	c := newCluster(t, 9, 3, smallTuning())
+	l := c.leader()
+	c.run(time.Second)
+	var followers []*simNode
+	for _, n := range c.nodes {
+		if n != l {
+			followers = append(followers, n)
+		}
+	}
+	asks, asked := followers[0], followers[1]
+	c.post(asks.id, asked.id, func(n *simNode) {
+		n.in.Messages = append(n.in.Messages, PeerMessage{From: asks.id, Message: &raftpb.Message{
+			Type: raftpb.MsgReadIndex.Enum(), From: proto.Uint64(uint64(asks.id)), To: proto.Uint64(uint64(asked.id)),
+			Entries: []*raftpb.Entry{{Data: make([]byte, readContextBytes)}},
+		}})
+	})
+	c.run(time.Second)
+	result := errors.New("no answer")
+	asks.in.Reads = append(asks.in.Reads, func(err error) { result = err })
+	c.until("a read of the node that asked", 5*time.Second, func() bool { return result == nil })
 }
 
 func TestReadsAreBounded(t *testing.T) {
