@@ -122,6 +122,21 @@ func (n *Node) Kill() error {
 	return err
 }
 
+// Ended waits until the process is gone and returns its exit status, -1 when a
+// signal ended it.
+func (n *Node) Ended(ctx context.Context) (code int, err error) {
+	r := n.current()
+	if r == nil {
+		return 0, fmt.Errorf("node %s was never started", n.Name)
+	}
+	select {
+	case <-r.done:
+		return r.cmd.ProcessState.ExitCode(), nil
+	case <-ctx.Done():
+		return 0, fmt.Errorf("node %s has not ended: %w", n.Name, ctx.Err())
+	}
+}
+
 func (n *Node) wait() {
 	if r := n.current(); r != nil {
 		<-r.done

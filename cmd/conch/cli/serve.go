@@ -36,6 +36,7 @@ Settings come from flags, else from the environment, else from the TOML file of
 	}
 	f := c.Flags()
 	f.StringVar(&s.Name, config.KeyName, "", "this node's `NAME`, one of --initial-cluster")
+	f.StringVar(&s.Cluster, config.KeyCluster, "conch", "`NAME` of the cluster, the same on all nodes: those of another one are refused, and so is their data")
 	f.StringVar(&s.DataDir, config.KeyDataDir, "", "folder `DIR` of this node's data, its alone")
 	f.StringVar(&s.ListenClient, config.KeyListenClient, defaultEndpoint, "`HOST:PORT` to listen on for clients")
 	f.StringVar(&s.ListenPeer, config.KeyListenPeer, "127.0.0.1:7754", "`HOST:PORT` to listen on for other nodes")

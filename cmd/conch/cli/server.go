@@ -58,7 +58,7 @@ func startServer(s nodeSpec) (node, error) {
 		return nil, fmt.Errorf("%s: %w", config.KeyLogLevel, err)
 	}
 	cfg := coordinator.Config{
-		Name: s.Name, DataDir: s.DataDir, Join: s.Join,
+		Name: s.Name, Cluster: s.Cluster, DataDir: s.DataDir, Join: s.Join,
 		ListenClient: s.ListenClient, ListenPeer: s.ListenPeer, AdvertiseClient: s.AdvertiseClient,
 		ClientListener: s.client, PeerListener: s.peer,
 		ClientTLS: s.secure.client, PeerServerTLS: s.secure.peerServer, PeerClientTLS: s.secure.peerClient,

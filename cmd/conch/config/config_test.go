@@ -28,6 +28,7 @@ func TestCheck(t *testing.T) {
 		{"wildcard with an address for clients", func(s *Serve) { s.ListenClient, s.AdvertiseClient = ":7654", "10.0.0.1:7654" }, ""},
 		{"any port", func(s *Serve) { s.ListenClient, s.ListenPeer = "127.0.0.1:0", "127.0.0.1:0" }, ""},
 		{"no name", func(s *Serve) { s.Name = "" }, "name: the name of a node is empty: 1 to 64 letters, digits, '-', '_' and '.' are allowed"},
+		{"bad cluster", func(s *Serve) { s.Cluster = "a/b" }, `cluster: "a/b": the name of a cluster is 1 to 64`},
 		{"bad name", func(s *Serve) { s.Name = "n 1" }, `name: "n 1": the name of a node is 1 to 64`},
 		{"long name", func(s *Serve) { s.Name = strings.Repeat("n", 65) }, "the name of a node is 1 to 64"},
 		{"name not in cluster", func(s *Serve) { s.Name = "n4" }, `name: "n4": it is not in initial-cluster (n1=127.0.0.1:7754,n2=127.0.0.1:7755,n3=[::1]:7756)`},

@@ -14,6 +14,7 @@ import (
 // Names of the settings of a node: flags, keys of the file.
 const (
 	KeyName            = "name"
+	KeyCluster         = "cluster"
 	KeyDataDir         = "data-dir"
 	KeyListenClient    = "listen-client"
 	KeyListenPeer      = "listen-peer"
@@ -34,6 +35,10 @@ type Serve struct {
 	// Name is the node's own, one of InitialCluster: 1 to 64 letters, digits,
 	// '-', '_' and '.'.
 	Name string
+	// Cluster is the name of the cluster, spelled like that of a node. Nodes of
+	// another one are refused, and so is a data directory of another one. Empty:
+	// the server's default.
+	Cluster string
 	// DataDir is the folder of the node's log and snapshots, its alone.
 	DataDir string
 	// ListenClient and ListenPeer are host:port addresses to listen on.
@@ -98,6 +103,11 @@ func (s Serve) Check() error {
 	// 1. Each by itself.
 	if err := checkNodeName(KeyName, s.Name); err != nil {
 		return err
+	}
+	if s.Cluster != "" {
+		if err := checkNodeName(KeyCluster, s.Cluster); err != nil {
+			return err
+		}
 	}
 	if s.DataDir == "" {
 		return refuse(KeyDataDir, "", "it is not set: name the folder that keeps this node's data")
@@ -178,12 +188,16 @@ func checkNodeName(key, name string) error {
 	if name == "" {
 		return refuse(key, "", "the name of a node is empty: 1 to %d letters, digits, '-', '_' and '.' are allowed", maxNodeName)
 	}
+	what := "the name of a node"
+	if key == KeyCluster {
+		what = "the name of a cluster"
+	}
 	ok := len(name) <= maxNodeName && utf8.ValidString(name)
 	for _, r := range name {
 		ok = ok && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("-_.", r))
 	}
 	if !ok {
-		return refuse(key, name, "the name of a node is 1 to %d letters, digits, '-', '_' and '.'", maxNodeName)
+		return refuse(key, name, "%s is 1 to %d letters, digits, '-', '_' and '.'", what, maxNodeName)
 	}
 	return nil
 }

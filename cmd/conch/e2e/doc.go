@@ -7,6 +7,8 @@
 //	powercut_test.go  all nodes lose their power at once (root, Linux)
 //	failover_test.go  how long nobody gets a lock after the leader's death
 //	dev_test.go       how long conch dev needs to be ready
+//	refused_test.go   wrong data, ports and settings, and nobody to reach
+//	disk_test.go      disks that are full, and disks that fail (root, Linux)
 //
 // Figures are printed and bounded generously, since machines differ; what must
 // not be lost is checked without mercy. Tests run one after the other, because
@@ -14,5 +16,5 @@
 //
 // CONCH_BINARY names a program to test instead of one that is built here.
 // CONCH_E2E_LENGTH makes the counter test longer (a duration such as 10m).
-// CONCH_REQUIRE_POWER_CUT makes it a failure when power cannot be cut.
+// REQUIRE_POWER_CUT makes it a failure when power cannot be cut.
 package e2e

@@ -18,7 +18,7 @@ import (
 )
 
 // requirePowerCut makes it a failure when power cannot be cut here.
-const requirePowerCut = "CONCH_REQUIRE_POWER_CUT"
+const requirePowerCut = "REQUIRE_POWER_CUT"
 
 // ext4Shutdown is the request EXT4_IOC_SHUTDOWN, _IOR('X', 125, uint32): from
 // then on the file system refuses everything. With noLogFlush not even its
