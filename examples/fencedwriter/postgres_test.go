@@ -16,7 +16,7 @@ import (
 )
 
 // requirePostgres makes a missing PostgreSQL a failure instead of a skip.
-const requirePostgres = "CONCH_REQUIRE_POSTGRES"
+const requirePostgres = "REQUIRE_POSTGRES"
 
 // postgres starts a real PostgreSQL server with a new, empty database, for the
 // time of one test, and returns its DSN. It listens on a socket in a folder of

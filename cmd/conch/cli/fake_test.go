@@ -217,7 +217,25 @@ func (l *fakeLock) Err() error {
 	defer l.mu.Unlock()
 	return l.err
 }
-func (l *fakeLock) Deadline() time.Time { return l.deadline }
+func (l *fakeLock) Deadline() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.deadline
+}
+
+// expireWhen lets the deadline be now once a file is there.
+func (l *fakeLock) expireWhen(file string) {
+	for { // ends with the condition or the test's process
+		if _, err := os.Stat(file); err == nil {
+			l.mu.Lock()
+			l.deadline = time.Now()
+			l.mu.Unlock()
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
 func (l *fakeLock) Unlock(context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -113,9 +113,11 @@ func TestLossStopsTheCommand(t *testing.T) {
 }
 
 func TestDeadlineStopsTheCommand(t *testing.T) {
+	dir := t.TempDir()
 	l := newFakeLock()
-	l.deadline = time.Now().Add(50 * time.Millisecond)
-	got := run(granting(l), "lock", "x", "--kill-after", "50ms", "--", "sh", "-c", `trap "" TERM; while :; do sleep 0.01; done`)
+	go l.expireWhen(filepath.Join(dir, "runs"))
+	got := run(granting(l), "lock", "x", "--kill-after", "50ms", "--", "sh", "-c",
+		`trap "" TERM; touch "$0/runs"; while :; do sleep 0.01; done`, dir)
 	if got.code != 70 || got.err != "conch: lock x was lost: its time ran out; sh was killed\n" {
 		t.Errorf("exit status %d, stderr %s", got.code, got.err)
 	}
