@@ -99,8 +99,12 @@ func (c *Client) Close() error {
 	}
 	c.closing = true
 	var over []<-chan struct{}
-	for _, s := range c.sessionsInOrder() {
-		s.shut()
+	sessions := c.sessionsInOrder()
+	for _, s := range sessions { // all of them before the first is told: losing one looks through the calls
+		s.lose(ErrSessionClosed)
+	}
+	for _, s := range sessions {
+		s.tellClosed()
 	}
 	for _, ca := range c.callsInOrder() {
 		if ca.req.GetCloseSession() != nil {
