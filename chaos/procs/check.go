@@ -145,6 +145,7 @@ type outage struct {
 	what   string
 	nodes  []string
 	client string
+	cell   bool // it may hold up everybody, as a leader does whose packets are lost
 	from   instant
 	to     instant // 0: it lasts
 }
@@ -164,7 +165,7 @@ func checkLosses(losses []loss, outages []outage, nodes int) []string {
 	var out []string
 	for _, l := range losses {
 		if !excused(l, outages, nodes) {
-			out = append(out, fmt.Sprintf("session %d of %s (TTL %v) was lost at %v for no reason: %s", l.Session, l.Client, l.TTL, l.At, l.Reason))
+			out = append(out, fmt.Sprintf("session %d of %s (TTL %v) was lost after %v for no reason: %s", l.Session, l.Client, l.TTL, l.At, l.Reason))
 		}
 	}
 	return out
@@ -180,7 +181,7 @@ func excused(l loss, outages []outage, nodes int) bool {
 			end += settling
 		}
 		if (&outage{from: o.from, to: end}).during(from, to) {
-			if o.client == l.Client || l.TTL < shortTTL && o.client == "" || l.Pinned != "" && (slices.Contains(o.nodes, l.Pinned) || len(o.nodes) == 0 && o.client == "") {
+			if o.cell || o.client == l.Client || l.TTL < shortTTL && o.client == "" || l.Pinned != "" && (slices.Contains(o.nodes, l.Pinned) || len(o.nodes) == 0 && o.client == "") {
 				return true
 			}
 			edges = append(edges, max(from, o.from))

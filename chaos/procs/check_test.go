@@ -122,18 +122,19 @@ func TestCheckLosses(t *testing.T) {
 		outages []outage
 		excused bool
 	}{
-		"nothing was wrong":                   {nil, nil, false},
-		"one node of three":                   {nil, []outage{node("n1", 90, 99)}, false},
-		"two nodes of three":                  {nil, []outage{node("n1", 90, 99), node("n2", 98, 120)}, true},
-		"two, one after the other":            {nil, []outage{node("n1", 80, 90), node("n2", 97, 99)}, false},
-		"two, long ago":                       {nil, []outage{node("n1", 50, 60), node("n2", 50, 60)}, false},
-		"two, of which one has not ended":     {nil, []outage{node("n1", 50, 0), node("n2", 97, 99)}, true},
-		"its client was stopped":              {nil, []outage{{client: "c", from: 95 * time.Second, to: 99 * time.Second}}, true},
-		"another client was stopped":          {nil, []outage{{client: "d", from: 95 * time.Second, to: 99 * time.Second}}, false},
-		"the only node that it goes to":       {func(l *loss) { l.Pinned = "n1" }, []outage{node("n1", 90, 99)}, true},
-		"another one than its only node":      {func(l *loss) { l.Pinned = "n2" }, []outage{node("n1", 90, 99)}, false},
-		"a short one, with one node of three": {func(l *loss) { l.TTL = time.Second }, []outage{node("n1", 90, 99)}, true},
-		"a short one, with everything sound":  {func(l *loss) { l.TTL = time.Second }, []outage{node("n1", 80, 90)}, false},
+		"nothing was wrong":                        {nil, nil, false},
+		"one node of three":                        {nil, []outage{node("n1", 90, 99)}, false},
+		"two nodes of three":                       {nil, []outage{node("n1", 90, 99), node("n2", 98, 120)}, true},
+		"two, one after the other":                 {nil, []outage{node("n1", 80, 90), node("n2", 97, 99)}, false},
+		"two, long ago":                            {nil, []outage{node("n1", 50, 60), node("n2", 50, 60)}, false},
+		"two, of which one has not ended":          {nil, []outage{node("n1", 50, 0), node("n2", 97, 99)}, true},
+		"packets were lost, at the leader perhaps": {nil, []outage{{nodes: []string{"n1"}, cell: true, from: 95 * time.Second, to: 99 * time.Second}}, true},
+		"its client was stopped":                   {nil, []outage{{client: "c", from: 95 * time.Second, to: 99 * time.Second}}, true},
+		"another client was stopped":               {nil, []outage{{client: "d", from: 95 * time.Second, to: 99 * time.Second}}, false},
+		"the only node that it goes to":            {func(l *loss) { l.Pinned = "n1" }, []outage{node("n1", 90, 99)}, true},
+		"another one than its only node":           {func(l *loss) { l.Pinned = "n2" }, []outage{node("n1", 90, 99)}, false},
+		"a short one, with one node of three":      {func(l *loss) { l.TTL = time.Second }, []outage{node("n1", 90, 99)}, true},
+		"a short one, with everything sound":       {func(l *loss) { l.TTL = time.Second }, []outage{node("n1", 80, 90)}, false},
 	} {
 		l := lost
 		if c.change != nil {

@@ -19,6 +19,7 @@ type fault struct {
 	nodes  []int // that it keeps from working; nobody else may have them
 	space  space
 	client *worker // it hurts this one alone; nil: none
+	cell   bool    // it may hold up everybody
 	length time.Duration
 	begin  func() error
 	end    func(ctx context.Context) error // heals it; may be nil
@@ -231,8 +232,10 @@ func (r *runner) clientsCut() *fault {
 func (r *runner) lossy() *fault {
 	i := r.victim()
 	percent := 1 + r.rng.IntN(30)
-	return r.filter(i, r.span(500*time.Millisecond, 8*time.Second),
-		[]string{fmt.Sprintf("numgen random mod 100 < %d drop", percent)}, []string{fmt.Sprintf("numgen random mod 100 < %d drop", percent)})
+	rule := []string{fmt.Sprintf("numgen random mod 100 < %d drop", percent)}
+	f := r.filter(i, r.span(500*time.Millisecond, 8*time.Second), rule, rule)
+	f.cell = true // a leader leads on while some of its heartbeats get through
+	return f
 }
 
 func (r *runner) flapping() *fault {

@@ -126,6 +126,10 @@ type outages struct {
 // named alone; without a client, no nodes means all.
 func (o *outages) begin(what, client string, nodes ...string) (end func()) {
 	x := &outage{what: what, client: client, nodes: nodes, from: now()}
+	return o.add(x)
+}
+
+func (o *outages) add(x *outage) (end func()) {
 	o.mu.Lock()
 	o.list = append(o.list, x)
 	o.mu.Unlock()
@@ -165,9 +169,7 @@ func (o *outages) watchSelf(stop <-chan struct{}) {
 		}
 		t := now()
 		if t-last > step+starved {
-			o.mu.Lock()
-			o.list = append(o.list, &outage{what: "this program was starved", from: last, to: t})
-			o.mu.Unlock()
+			o.add(&outage{what: "this program was starved", from: last, to: t})
 		}
 		last = t
 	}

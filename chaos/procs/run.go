@@ -325,11 +325,22 @@ func (r *runner) check(ctx context.Context, report *report) {
 		g := &grants[i]
 		g.Asked, g.From, g.To = g.Asked-r.began, g.From-r.began, g.To-r.began
 	}
+	outages := r.outages.seen()
+	for i := range losses {
+		losses[i].At -= r.began
+	}
+	for i := range outages {
+		o := &outages[i]
+		o.from -= r.began
+		if o.to != 0 {
+			o.to -= r.began
+		}
+	}
 	bad := r.history.wrongs()
 	bad = append(bad, r.history.store.complain...)
 	bad = append(bad, checkBeliefs(grants)...)
 	bad = append(bad, checkTokens(grants)...)
-	bad = append(bad, checkLosses(losses, r.outages.seen(), r.cfg.nodes)...)
+	bad = append(bad, checkLosses(losses, outages, r.cfg.nodes)...)
 	bad = append(bad, r.compare(ctx, report)...)
 	bad = append(bad, r.sameState(ctx)...)
 	report.violations = append(report.violations, bad...)
