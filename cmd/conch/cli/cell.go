@@ -60,6 +60,7 @@ type tenure interface {
 	Done() <-chan struct{}
 	Err() error
 	Deadline() time.Time
+	Predecessor() sdk.Predecessor
 }
 
 // held is a lock that this process holds; *sdk.Lock is one.
@@ -72,7 +73,6 @@ type held interface {
 type leading interface {
 	tenure
 	Term() uint64
-	Predecessor() sdk.Predecessor
 	Resign(ctx context.Context) error
 }
 

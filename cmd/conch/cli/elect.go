@@ -63,7 +63,7 @@ to, which gets SIGTERM at once when the leadership is lost and SIGKILL after
   CONCH_PREDECESSOR_ENDED   how the leader before ended: released, expired, closed, ended,
                             broken or transferred; absent when there was none
   CONCH_PREDECESSOR_TOKEN   its token
-  CONCH_PREDECESSOR_VALUE   what it proclaimed last; absent with a zero byte in it
+  CONCH_PREDECESSOR_VALUE   what it proclaimed last; absent when empty or with a zero byte in it
 
 and in it conch elections proclaim, resign and transfer act for this leadership alone.
 
@@ -280,17 +280,9 @@ func (a *App) standing(r *electRequest, s report.Standing) error {
 
 // electEnv is the environment of a command that runs under a leadership.
 func (a *App) electEnv(s session, l leading, r *electRequest) []string {
-	own := []string{
-		"CONCH_ELECTION=" + r.name, "CONCH_TOKEN=" + l.Token().String(), "CONCH_SESSION=" + s.ID().String(),
-		"CONCH_ENDPOINTS=" + strings.Join(a.global.endpoints, ","),
-	}
-	if p := l.Predecessor(); p.Ended != "" {
-		own = append(own, "CONCH_PREDECESSOR_ENDED="+string(p.Ended), "CONCH_PREDECESSOR_TOKEN="+p.Token.String())
-		if fitsEnv(p.Value) {
-			own = append(own, "CONCH_PREDECESSOR_VALUE="+p.Value.String())
-		}
-	}
-	return environment(tenureVariables(), own...)
+	return environment(tenureVariables(), append(predecessorEnv(l.Predecessor()),
+		"CONCH_ELECTION="+r.name, "CONCH_TOKEN="+l.Token().String(), "CONCH_SESSION="+s.ID().String(),
+		"CONCH_ENDPOINTS="+strings.Join(a.global.endpoints, ","))...)
 }
 
 // pause lets some time pass before it stands again.

@@ -196,6 +196,7 @@ type fakeLock struct {
 	deadline time.Time
 	released bool
 	refuse   error // what Unlock answers
+	before   sdk.Predecessor
 }
 
 func newFakeLock() *fakeLock {
@@ -236,6 +237,7 @@ func (l *fakeLock) expireWhen(file string) {
 	}
 }
 
+func (l *fakeLock) Predecessor() sdk.Predecessor { return l.before }
 func (l *fakeLock) Unlock(context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -249,16 +251,12 @@ func granting(l *fakeLock) *fakeCell {
 }
 
 // fakeLead is a leadership until lose.
-type fakeLead struct {
-	fakeLock
-	before sdk.Predecessor
-}
+type fakeLead struct{ fakeLock }
 
 func newFakeLead() *fakeLead {
 	return &fakeLead{fakeLock: fakeLock{done: make(chan struct{}), deadline: time.Now().Add(time.Hour)}}
 }
 func (l *fakeLead) Term() uint64                     { return 3 }
-func (l *fakeLead) Predecessor() sdk.Predecessor     { return l.before }
 func (l *fakeLead) Resign(ctx context.Context) error { return l.Unlock(ctx) }
 
 // electing is a cell whose session leads with one after the other, at once.

@@ -41,7 +41,8 @@ func (a *App) lockCommand() *cobra.Command {
 		Long: `Lock waits for the lock NAME, runs CMD while it holds it, and releases it.
 
 CMD runs in a process group of its own, with CONCH_LOCK, CONCH_TOKEN, CONCH_SESSION
-and CONCH_ENDPOINTS in its environment. Hand CONCH_TOKEN to whatever CMD writes to,
+and CONCH_ENDPOINTS in its environment, and CONCH_PREDECESSOR_ENDED (released, expired,
+closed, ended, broken) and CONCH_PREDECESSOR_TOKEN when somebody held the lock before. Hand CONCH_TOKEN to whatever CMD writes to,
 and have that refuse smaller tokens than the largest it has seen: it is what stops a
 holder that was paused and woke up too late. Signals are sent on to the group.
 When the lock is lost the group gets SIGTERM at once and SIGKILL after --kill-after,
@@ -192,10 +193,9 @@ func (a *App) lock(ctx context.Context, r *lockRequest) error {
 		}
 		return a.hold(h, &r.task, signals)
 	}
-	return a.runUnder(h, &r.task, environment(tenureVariables(),
+	return a.runUnder(h, &r.task, environment(tenureVariables(), append(predecessorEnv(h.Predecessor()),
 		"CONCH_LOCK="+r.names[0], "CONCH_TOKEN="+h.Token().String(), "CONCH_SESSION="+s.ID().String(),
-		"CONCH_ENDPOINTS="+strings.Join(a.global.endpoints, ","),
-	), signals)
+		"CONCH_ENDPOINTS="+strings.Join(a.global.endpoints, ","))...), signals)
 }
 
 // acquire waits for the lock, for a signal that ends the wait, and tells

@@ -16,6 +16,7 @@ import (
 func TestLockRunsTheCommand(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "env")
 	l := newFakeLock()
+	l.before = sdk.Predecessor{Token: 60, Session: 3, Ended: sdk.ReasonExpired}
 	c := granting(l)
 	a, _, errs := runner(c, nil, map[string]string{"CONCH_ENDPOINTS": "127.0.0.1:1,127.0.0.1:2"})
 	t.Setenv("CONCH_TOKEN", "an older one")
@@ -24,7 +25,8 @@ func TestLockRunsTheCommand(t *testing.T) {
 		t.Errorf("exit status %d, stderr %s", code, errs)
 	}
 	got, _ := os.ReadFile(file)
-	want := "CONCH_ENDPOINTS=127.0.0.1:1,127.0.0.1:2\nCONCH_LOCK=backup\nCONCH_SESSION=17\nCONCH_TOKEN=91\n"
+	want := "CONCH_ENDPOINTS=127.0.0.1:1,127.0.0.1:2\nCONCH_LOCK=backup\n" +
+		"CONCH_PREDECESSOR_ENDED=expired\nCONCH_PREDECESSOR_TOKEN=60\nCONCH_SESSION=17\nCONCH_TOKEN=91\n"
 	if string(got) != want {
 		t.Errorf("environment\n%swant\n%s", got, want)
 	}

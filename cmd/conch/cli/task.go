@@ -13,6 +13,7 @@ import (
 
 	"github.com/conch-lock/conch/cmd/conch/child"
 	"github.com/conch-lock/conch/cmd/conch/report"
+	"github.com/conch-lock/conch/sdk"
 )
 
 // patience is how long somebody at a terminal waits before being told for whom.
@@ -208,6 +209,18 @@ func tenureVariables() []string {
 		"CONCH_LOCK", "CONCH_ELECTION", "CONCH_TOKEN", "CONCH_SESSION",
 		"CONCH_PREDECESSOR_ENDED", "CONCH_PREDECESSOR_TOKEN", "CONCH_PREDECESSOR_VALUE",
 	}
+}
+
+// predecessorEnv tells a command how who was before it ended.
+func predecessorEnv(p sdk.Predecessor) []string {
+	if p.Ended == "" {
+		return nil
+	}
+	env := []string{"CONCH_PREDECESSOR_ENDED=" + string(p.Ended), "CONCH_PREDECESSOR_TOKEN=" + p.Token.String()}
+	if len(p.Value) > 0 && fitsEnv(p.Value) {
+		env = append(env, "CONCH_PREDECESSOR_VALUE="+p.Value.String())
+	}
+	return env
 }
 
 // environment is that of this process with own, KEY=value each, and without
