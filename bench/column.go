@@ -12,7 +12,7 @@ import (
 const (
 	runIn           = "run-in" // the workload that is not counted
 	runInClients    = 64
-	failOverClients = 8
+	failOverClients = 3 // for each server
 )
 
 // column is a recipe of a system that runs.
@@ -79,12 +79,28 @@ func (k column) run(ctx context.Context) {
 		})
 	}
 	for _, fault := range []load.Fault{load.Killed, load.Stopped} {
-		k.with(ctx, "failover", failOverClients, func(ctx context.Context, clients []system.Client) ([]table.Sample, error) {
-			return trials(c.trials, func() ([]table.Sample, error) {
-				return load.FailOver(ctx, k.cluster, clients, fault)
-			})
+		c.workload(ctx, "failover", r.Name, func(ctx context.Context) ([]table.Sample, error) {
+			return trials(c.trials, func() ([]table.Sample, error) { return k.failOver(ctx, fault) })
 		})
 	}
+}
+
+// failOver has clients that each know one server: one that knows all may end up
+// with the server that is stopped, and wait for it for a minute.
+func (k column) failOver(ctx context.Context, fault load.Fault) ([]table.Sample, error) {
+	if _, err := k.cluster.Leader(ctx); err != nil { // nothing can fail over
+		return nil, err
+	}
+	var clients []system.Client
+	for _, endpoint := range k.cluster.Endpoints() {
+		fleet, err := k.sys.Dial(ctx, []string{endpoint}, k.recipe, failOverClients, 0)
+		if err != nil {
+			return nil, err
+		}
+		defer fleet.Close()
+		clients = append(clients, fleet.Clients...)
+	}
+	return load.FailOver(ctx, k.cluster, clients, fault)
 }
 
 // trials repeats what gives a single value a time, and returns the medians.

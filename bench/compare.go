@@ -163,7 +163,11 @@ func (c *comparison) workload(ctx context.Context, kind, column string, do func(
 
 func (c *comparison) failed(column, what string, err error) {
 	c.say("%s: %s: failed: %v", column, what, err)
-	text, _, _ := strings.Cut(err.Error(), "\n")
+	const most = 300 // the rest, such as the end of a log, was said
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	if len(text) > most {
+		text = text[:most] + "…"
+	}
 	c.set.Note("%s: %s failed in round %d: %s", column, what, c.round, text)
 }
 
