@@ -23,14 +23,15 @@ func elector(t *testing.T, election string) (*Elector, *sdk.Client) {
 }
 
 func TestOneOfTwoLeads(t *testing.T) {
-	first, _ := elector(t, t.Name())
+	name := unique(t)
+	first, _ := elector(t, name)
 	l, err := first.Lead(within(t))
 	if err != nil || first.IsLeader(t.Context()) != nil {
 		t.Fatalf("the first does not lead: %v, %v", err, first.IsLeader(t.Context()))
 	}
-	second, client := elector(t, t.Name())
+	second, client := elector(t, name)
 	for ctx := within(t); ; { // until it stands
-		e, err := client.ShowElection(ctx, t.Name())
+		e, err := client.ShowElection(ctx, name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,9 +60,10 @@ func TestOneOfTwoLeads(t *testing.T) {
 // A tick that a leader has run is not run again by the one that follows it in
 // the same tick, and the next tick is.
 func TestTickRunsOnceAcrossLeaders(t *testing.T) {
+	name := unique(t)
 	now := time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC)
-	first, _ := elector(t, t.Name())
-	second, _ := elector(t, t.Name())
+	first, _ := elector(t, name)
+	second, _ := elector(t, name)
 	ran := 0
 	tasks := map[*Elector]func(context.Context) error{}
 	for _, e := range []*Elector{first, second} {
@@ -109,13 +111,14 @@ func TestTickRunsOnceAcrossLeaders(t *testing.T) {
 }
 
 func TestJobEndsWithTheLead(t *testing.T) {
-	e, client := elector(t, t.Name())
+	name := unique(t)
+	e, client := elector(t, name)
 	l, err := e.Lead(within(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = e.Task("job", func(ctx context.Context, token sdk.Token) error {
-		if err := client.ResignElection(within(t), t.Name(), token, "test"); err != nil {
+		if err := client.ResignElection(within(t), name, token, "test"); err != nil {
 			t.Error(err)
 		}
 		select {
@@ -136,6 +139,7 @@ func TestJobEndsWithTheLead(t *testing.T) {
 
 // With gocron itself: of three schedulers one runs.
 func TestSchedulersWithElectors(t *testing.T) {
+	name := unique(t)
 	type run struct {
 		who   int
 		token sdk.Token
@@ -143,7 +147,7 @@ func TestSchedulersWithElectors(t *testing.T) {
 	runs := make(chan run, 1000)
 	for who := range 3 {
 		c := dial(t)
-		e, err := NewElector(c, ElectorConfig{Election: t.Name(), Every: 100 * time.Millisecond})
+		e, err := NewElector(c, ElectorConfig{Election: name, Every: 100 * time.Millisecond})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -24,9 +24,10 @@ func locker(t *testing.T, prefix string, every time.Duration) (*Locker, *sdk.Cli
 }
 
 func TestOneOfTwoLocks(t *testing.T) {
+	name := unique(t)
 	now := time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC)
-	a, client := locker(t, t.Name()+"/", time.Minute)
-	b, _ := locker(t, t.Name()+"/", time.Minute)
+	a, client := locker(t, name+"/", time.Minute)
+	b, _ := locker(t, name+"/", time.Minute)
 	a.ticks.now = func() time.Time { return now }
 	b.ticks.now = func() time.Time { return now.Add(20 * time.Second) } // its clock is ahead
 
@@ -48,7 +49,7 @@ func TestOneOfTwoLocks(t *testing.T) {
 	if _, err := b.Lock(t.Context(), "job"); !errors.Is(err, ErrRan) {
 		t.Errorf("the same tick with the lock free: %v, want ErrRan", err)
 	}
-	if l, err := client.ShowLock(within(t), t.Name()+"/job"); err == nil && len(l.Holders) > 0 {
+	if l, err := client.ShowLock(within(t), name+"/job"); err == nil && len(l.Holders) > 0 {
 		t.Errorf("a refused tick left the lock held: %+v", l)
 	}
 	b.ticks.now = func() time.Time { return now.Add(time.Minute) }
@@ -68,9 +69,10 @@ func TestOneOfTwoLocks(t *testing.T) {
 }
 
 func TestLockedTask(t *testing.T) {
-	l, client := locker(t, t.Name()+"/", time.Hour)
+	name := unique(t)
+	l, client := locker(t, name+"/", time.Hour)
 	task := l.Task("job", func(ctx context.Context, token sdk.Token) error {
-		if err := client.BreakLock(within(t), t.Name()+"/job", token, "test"); err != nil {
+		if err := client.BreakLock(within(t), name+"/job", token, "test"); err != nil {
 			t.Error(err)
 		}
 		<-ctx.Done()
@@ -94,7 +96,8 @@ func TestLockedTask(t *testing.T) {
 // A session that an operator ended is replaced at the next tick; a closed
 // locker locks nothing.
 func TestLockerGoesOnInAnotherSession(t *testing.T) {
-	l, client := locker(t, t.Name()+"/", time.Hour)
+	name := unique(t)
+	l, client := locker(t, name+"/", time.Hour)
 	held, err := l.Lock(t.Context(), "a")
 	if err != nil {
 		t.Fatal(err)
@@ -121,13 +124,14 @@ func TestLockerGoesOnInAnotherSession(t *testing.T) {
 
 // With gocron itself: three schedulers, every tick once.
 func TestSchedulersWithLockers(t *testing.T) {
+	name := unique(t)
 	const every = 200 * time.Millisecond
 	var mu sync.Mutex
 	ticks := make(map[time.Time]int)
 	tokens := make(map[sdk.Token]bool)
 	done := make(chan struct{})
 	for range 3 {
-		l, _ := locker(t, t.Name()+"/", every)
+		l, _ := locker(t, name+"/", every)
 		s, err := gocron.NewScheduler(gocron.WithDistributedLocker(l))
 		if err != nil {
 			t.Fatal(err)

@@ -61,6 +61,10 @@ func dial(t *testing.T) *sdk.Client {
 	return c
 }
 
+// unique is a name for what a test makes in the cell, which goes on from test
+// to test.
+func unique(t *testing.T) string { return fmt.Sprintf("%s-%d", t.Name(), time.Now().UnixNano()) }
+
 func within(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
