@@ -18,7 +18,7 @@ LOG := ./raftnode/wal
 RACE := $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >/dev/null 2>&1 && echo -race)
 STATICCHECK = go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
 
-.PHONY: help build test check unit simulation end-to-end examples-test demo example-batchjob example-fencedwriter sim chaos bench microbench fuzz generate clean
+.PHONY: help build test check unit simulation end-to-end examples-test modules-test demo example-batchjob example-fencedwriter sim chaos bench microbench fuzz generate clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,9 +29,9 @@ build: ## build bin/conch and the examples
 
 # ---- tests --------------------------------------------------------------------
 
-STEPS := check unit simulation end-to-end examples-test demo
+STEPS := check unit simulation end-to-end examples-test modules-test demo
 
-test: ## everything: checks, unit tests, simulation, end to end, examples, demo
+test: ## everything: checks, unit tests, simulation, end to end, examples, other modules, demo
 	@begin=$$SECONDS; report=; \
 	for step in $(STEPS); do \
 		start=$$SECONDS; echo; echo "=== $$step"; \
@@ -63,6 +63,13 @@ end-to-end: ## real processes: killed, stopped, cut from power
 
 examples-test: ## the tests of the examples, with SQLite and PostgreSQL
 	cd examples && go test -count=1 -timeout 10m ./...
+
+# Modules of their own keep what they need out of the main one: gocron, and a
+# real etcd as the model of the keys.
+modules-test: ## the tests of the modules beside: gocron's adapters, etcd as the model, the comparison
+	cd sdk/gocron && go vet ./... && go test -count=1 -timeout 5m ./...
+	cd chaos/etcdmodel && go vet ./... && go test -count=1 -timeout 10m ./...
+	cd bench && go vet ./... && go test -short -timeout 5m ./...
 
 # ---- examples -----------------------------------------------------------------
 
