@@ -13,7 +13,8 @@
 //  1. It gives gocron an Elector or a Locker of package sdk/gocron, and a job
 //     made with its Task.
 //  2. When a tick is due, gocron asks whether this worker runs it. Task writes
-//     down in the cell that it does, and calls the job with its token.
+//     down in the cell that it does, and calls the job with the tick and its
+//     token.
 //  3. The job shows the token to the database and writes its row, in one
 //     transaction: a worker that was paused for so long that another one runs
 //     by now is refused there.

@@ -142,4 +142,4 @@ func check(ctx context.Context, s settings, gap time.Duration, out io.Writer) er
 }
 
 // clock shows a tick.
-func clock(t time.Time) string { return t.Format("15:04:05.000") }
+func clock(t time.Time) string { return t.UTC().Format("15:04:05.000") }

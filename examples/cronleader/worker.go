@@ -68,7 +68,9 @@ func (w *worker) run(ctx context.Context) (err error) {
 // what to do at the end.
 func (w *worker) agree(ctx context.Context) (options []gocron.SchedulerOption, task func(context.Context) error, leave func(context.Context) error, err error) {
 	if w.by == byNothing {
-		return nil, func(ctx context.Context) error { return w.tick(ctx, 0) }, func(context.Context) error { return nil }, nil
+		return nil, func(ctx context.Context) error {
+			return w.tick(ctx, conchcron.Run{Due: time.Now().Round(w.every)}) // as each one sees it
+		}, func(context.Context) error { return nil }, nil
 	}
 	client, err := sdk.Dial(ctx, sdk.Config{Endpoints: w.endpoints, Name: "cronleader " + w.name, SessionTTL: w.ttl})
 	if err != nil {
@@ -93,14 +95,13 @@ func (w *worker) agree(ctx context.Context) (options []gocron.SchedulerOption, t
 }
 
 // tick is the job.
-func (w *worker) tick(ctx context.Context, token sdk.Token) error {
-	now := time.Now()
-	r := row{due: now.Round(w.every), ran: now, worker: w.name, token: token}
+func (w *worker) tick(ctx context.Context, run conchcron.Run) error {
+	r := row{due: run.Due, ran: time.Now(), worker: w.name, token: run.Token}
 	if err := record(ctx, w.db, r); err != nil {
 		w.say("did not run the tick of %s: %v", clock(r.due), err)
 		return err
 	}
-	w.say("ran the tick of %s, token %d", clock(r.due), token)
+	w.say("ran the tick of %s, token %d", clock(r.due), run.Token)
 	return nil
 }
 

@@ -44,6 +44,6 @@
 // by a process that dies in it, is not made up for. And that a paused process
 // notices: it may be stopped in the middle of a job, lose the lead, wake up and
 // write. What stops that is the token, which [Elector.Task] and [Locker.Task]
-// hand to the job: the resource that the job writes to must refuse a smaller one
+// hand to the job with the tick: the resource that the job writes to must refuse a smaller one
 // than the largest it has seen (package sdk/fence).
 package conchcron

@@ -134,7 +134,7 @@ func (e *Elector) Lead(ctx context.Context) (*sdk.Leadership, error) {
 }
 
 // Task makes the function of the job of that name, which gocron.NewTask takes:
-// fn is told the token of the leadership under which it runs. The tick is
+// fn is told the tick and the token of the leadership under which it runs. The tick is
 // written down first, and a tick that was run is not run again: the function
 // then returns ErrRan without calling fn, and ErrNotLeader or ErrLost when this
 // process does not lead any more.
@@ -148,15 +148,16 @@ func (e *Elector) Task(job string, fn Func) func(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := e.write(ctx, l, key); err != nil {
+		r, err := e.write(ctx, l, key)
+		if err != nil {
 			return err
 		}
-		return run(ctx, l, fn)
+		return run(ctx, l, r, fn)
 	}
 }
 
 // write writes the tick down within half of Every: then it is past.
-func (e *Elector) write(ctx context.Context, l *sdk.Leadership, key string) error {
+func (e *Elector) write(ctx context.Context, l *sdk.Leadership, key string) (Run, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.ticks.every/2)
 	defer cancel()
 	return e.ticks.take(ctx, e.client, l, key)

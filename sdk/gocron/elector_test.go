@@ -68,9 +68,9 @@ func TestTickRunsOnceAcrossLeaders(t *testing.T) {
 	tasks := map[*Elector]func(context.Context) error{}
 	for _, e := range []*Elector{first, second} {
 		e.ticks.now = func() time.Time { return now.Add(7 * time.Second) } // late by that
-		tasks[e] = e.Task("job", func(_ context.Context, token sdk.Token) error {
-			if token == 0 {
-				t.Error("no token")
+		tasks[e] = e.Task("job", func(_ context.Context, r Run) error {
+			if r.Token == 0 || !r.Due.Equal(now) {
+				t.Errorf("it was told of %+v", r)
 			}
 			ran++
 			return nil
@@ -105,7 +105,7 @@ func TestTickRunsOnceAcrossLeaders(t *testing.T) {
 		t.Errorf("the next leader in the same tick: %v, ran %d times", err, ran)
 	}
 	b.ticks.now = func() time.Time { return now.Add(55 * time.Second) } // its clock is early
-	if err := b.Task("job", func(context.Context, sdk.Token) error { ran++; return nil })(t.Context()); err != nil || ran != 2 {
+	if err := b.Task("job", func(context.Context, Run) error { ran++; return nil })(t.Context()); err != nil || ran != 2 {
 		t.Errorf("the next tick: %v, ran %d times", err, ran)
 	}
 }
@@ -117,8 +117,8 @@ func TestJobEndsWithTheLead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = e.Task("job", func(ctx context.Context, token sdk.Token) error {
-		if err := client.ResignElection(within(t), name, token, "test"); err != nil {
+	err = e.Task("job", func(ctx context.Context, r Run) error {
+		if err := client.ResignElection(within(t), name, r.Token, "test"); err != nil {
 			t.Error(err)
 		}
 		select {
@@ -156,8 +156,8 @@ func TestSchedulersWithElectors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = s.NewJob(gocron.DurationJob(100*time.Millisecond), gocron.NewTask(e.Task("job", func(_ context.Context, token sdk.Token) error {
-			runs <- run{who, token}
+		_, err = s.NewJob(gocron.DurationJob(100*time.Millisecond), gocron.NewTask(e.Task("job", func(_ context.Context, r Run) error {
+			runs <- run{who, r.Token}
 			return nil
 		})))
 		if err != nil {

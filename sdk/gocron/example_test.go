@@ -28,8 +28,8 @@ func ExampleElector() {
 		log.Fatal(err)
 	}
 	_, err = scheduler.NewJob(gocron.CronJob("0 9 * * *", false), gocron.NewTask(
-		elector.Task("daily", func(ctx context.Context, token sdk.Token) error {
-			return send(ctx, token) // which refuses a token smaller than one it has seen
+		elector.Task("daily", func(ctx context.Context, r conchcron.Run) error {
+			return send(ctx, r) // which refuses a token smaller than one it has seen
 		}),
 	))
 	if err != nil {
@@ -61,4 +61,4 @@ func ExampleLocker() {
 	scheduler.Start()
 }
 
-func send(context.Context, sdk.Token) error { return nil }
+func send(context.Context, conchcron.Run) error { return nil }

@@ -40,7 +40,7 @@ type Locker struct {
 	session *session
 
 	mu   sync.Mutex
-	held map[string]*sdk.Lock // by job name
+	held map[string]*heldLock // by job name
 }
 
 var _ gocron.Locker = (*Locker)(nil)
@@ -59,7 +59,7 @@ func NewLocker(client *sdk.Client, cfg LockerConfig) (*Locker, error) {
 	if cfg.Prefix == "" {
 		cfg.Prefix = DefaultPrefix
 	}
-	return &Locker{client: client, prefix: cfg.Prefix, ticks: t, session: s, held: make(map[string]*sdk.Lock)}, nil
+	return &Locker{client: client, prefix: cfg.Prefix, ticks: t, session: s, held: make(map[string]*heldLock)}, nil
 }
 
 // Lock takes the lock of a job for the tick that is due, or says why it does
@@ -79,29 +79,31 @@ func (l *Locker) Lock(ctx context.Context, key string) (gocron.Lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("conchcron: %w", err)
 	}
-	if err := l.ticks.take(ctx, l.client, lock, l.prefix+key+"/last"); err != nil {
+	r, err := l.ticks.take(ctx, l.client, lock, l.prefix+key+"/last")
+	if err != nil {
 		unlock(ctx, lock)
 		return nil, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.held[key] = lock
-	return &heldLock{locker: l, key: key, lock: lock}, nil
+	h := &heldLock{locker: l, key: key, lock: lock, run: r}
+	l.held[key] = h
+	return h, nil
 }
 
 // Task makes the function of the job named key. gocron.NewTask takes it: fn is
-// told the token of the lock under which it runs. It returns ErrLost, and does
+// told the tick and the token of the lock under which it runs. It returns ErrLost, and does
 // not call fn, when the job is not locked by this Locker; was it perhaps given
 // another name with gocron.WithName?
 func (l *Locker) Task(key string, fn Func) func(ctx context.Context) error {
 	return func(ctx context.Context) error {
 		l.mu.Lock()
-		lock := l.held[key]
+		h := l.held[key]
 		l.mu.Unlock()
-		if lock == nil {
+		if h == nil {
 			return fmt.Errorf("%w: no job %q is locked here", ErrLost, key)
 		}
-		return run(ctx, lock, fn)
+		return run(ctx, h.lock, h.run, fn)
 	}
 }
 
@@ -114,13 +116,14 @@ type heldLock struct {
 	locker *Locker
 	key    string
 	lock   *sdk.Lock
+	run    Run
 }
 
 // Unlock releases the lock. gocron calls it with a context that is over when
 // the scheduler stops, which is no reason to let others wait.
 func (h *heldLock) Unlock(ctx context.Context) error {
 	h.locker.mu.Lock()
-	if h.locker.held[h.key] == h.lock {
+	if h.locker.held[h.key] == h {
 		delete(h.locker.held, h.key)
 	}
 	h.locker.mu.Unlock()

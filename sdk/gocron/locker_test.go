@@ -71,8 +71,8 @@ func TestOneOfTwoLocks(t *testing.T) {
 func TestLockedTask(t *testing.T) {
 	name := unique(t)
 	l, client := locker(t, name+"/", time.Hour)
-	task := l.Task("job", func(ctx context.Context, token sdk.Token) error {
-		if err := client.BreakLock(within(t), name+"/job", token, "test"); err != nil {
+	task := l.Task("job", func(ctx context.Context, r Run) error {
+		if err := client.BreakLock(within(t), name+"/job", r.Token, "test"); err != nil {
 			t.Error(err)
 		}
 		<-ctx.Done()
@@ -136,14 +136,14 @@ func TestSchedulersWithLockers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = s.NewJob(gocron.DurationJob(every), gocron.NewTask(l.Task("job", func(_ context.Context, token sdk.Token) error {
+		_, err = s.NewJob(gocron.DurationJob(every), gocron.NewTask(l.Task("job", func(_ context.Context, r Run) error {
 			mu.Lock()
 			defer mu.Unlock()
-			ticks[time.Now().Round(every)]++
-			if tokens[token] {
-				t.Errorf("token %d came twice", token)
+			ticks[r.Due]++
+			if tokens[r.Token] {
+				t.Errorf("token %d came twice", r.Token)
 			}
-			tokens[token] = true
+			tokens[r.Token] = true
 			if len(ticks) == 6 {
 				close(done)
 			}

@@ -37,10 +37,10 @@ type holder interface {
 	Context() context.Context
 }
 
-// take writes down in key that the tick that is due runs now, under h. ErrRan:
-// it, or a later one, stands there. Only what holds h can write, and nobody
+// take writes down in key that the tick that is due runs now, under h, and
+// returns that tick. ErrRan: it, or a later one, stands there. Only what holds h can write, and nobody
 // beside it: a refusal of the transaction means that h was lost.
-func (t ticks) take(ctx context.Context, client *sdk.Client, h holder, key string) error {
+func (t ticks) take(ctx context.Context, client *sdk.Client, h holder, key string) (Run, error) {
 	due := t.due()
 	var mod uint64
 	kv, err := client.Get(ctx, key)
@@ -48,45 +48,54 @@ func (t ticks) take(ctx context.Context, client *sdk.Client, h holder, key strin
 	case err == nil:
 		last, err := time.Parse(time.RFC3339Nano, string(kv.Value))
 		if err != nil {
-			return fmt.Errorf("conchcron: key %q should hold the time of the tick that was run last: %w", key, err)
+			return Run{}, fmt.Errorf("conchcron: key %q should hold the time of the tick that was run last: %w", key, err)
 		}
 		if !due.After(last) {
-			return fmt.Errorf("%w: that of %s; the last was that of %s", ErrRan, due.Format(time.RFC3339Nano), last.Format(time.RFC3339Nano))
+			return Run{}, fmt.Errorf("%w: that of %s; the last was that of %s", ErrRan, due.Format(time.RFC3339Nano), last.Format(time.RFC3339Nano))
 		}
 		mod = kv.ModRevision
 	case !errors.Is(err, sdk.ErrNotFound):
-		return fmt.Errorf("conchcron: %w", err)
+		return Run{}, fmt.Errorf("conchcron: %w", err)
 	}
 	res, err := h.Session().Txn(ctx, sdk.Txn{
 		If:   []sdk.Compare{sdk.LockHeld(h.Name(), h.Token()), sdk.ModRevisionIs(key, sdk.Equal, mod)},
 		Then: []sdk.Op{sdk.PutOp(key, []byte(due.Format(time.RFC3339Nano)))},
 	})
 	if err != nil {
-		return fmt.Errorf("conchcron: %w", err)
+		return Run{}, fmt.Errorf("conchcron: %w", err)
 	}
 	if !res.Succeeded {
-		return fmt.Errorf("%w: token %d of %q is not the current one", ErrLost, h.Token(), h.Name())
+		return Run{}, fmt.Errorf("%w: token %d of %q is not the current one", ErrLost, h.Token(), h.Name())
 	}
-	return nil
+	return Run{Token: h.Token(), Due: due}, nil
 }
 
 // run runs fn with a context that ends with ctx and, with the reason as its
 // cause, when h is lost. A loss is in the error also when fn returned nil.
-func run(ctx context.Context, h holder, fn Func) error {
+func run(ctx context.Context, h holder, r Run, fn Func) error {
 	if err := h.Err(); err != nil {
 		return fmt.Errorf("%w: %w", ErrLost, err)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(h.Context(), func() { cancel(context.Cause(h.Context())) })()
-	err := fn(ctx, h.Token())
+	err := fn(ctx, r)
 	if lost := h.Err(); lost != nil && !errors.Is(err, lost) {
 		return errors.Join(fmt.Errorf("conchcron: lost while the job ran: %w", lost), err)
 	}
 	return err
 }
 
-// Func is a job that is told its token. The context ends when the scheduler
-// stops, and when the lead or the lock is lost; the job should then stop at
-// once and must not write any more.
-type Func func(ctx context.Context, token sdk.Token) error
+// Run is one run of one tick.
+type Run struct {
+	// Token is the fencing token of the lead or the lock.
+	Token sdk.Token
+	// Due is the tick: when it was due. It is the same for whoever might run
+	// it, and of a job no two runs have the same.
+	Due time.Time
+}
+
+// Func is a job that is told which tick it runs, and its token. The context
+// ends when the scheduler stops, and when the lead or the lock is lost; the job
+// should then stop at once and must not write any more.
+type Func func(ctx context.Context, r Run) error
