@@ -18,14 +18,14 @@ LOG := ./raftnode/wal
 RACE := $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >/dev/null 2>&1 && echo -race)
 STATICCHECK = go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
 
-.PHONY: help build test check unit simulation end-to-end examples-test modules-test demo example-batchjob example-fencedwriter sim chaos bench microbench fuzz generate clean
+.PHONY: help build test check unit simulation end-to-end examples-test modules-test demo example-batchjob example-campaign example-cronleader example-fencedwriter sim chaos bench microbench fuzz generate clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/conch and the examples
 	go build -o $(BIN)/conch ./cmd/conch
-	cd examples && go build -o ../$(BIN)/ ./batchjob ./fencedwriter ./demo
+	cd examples && go build -o ../$(BIN)/ ./batchjob ./campaign ./cronleader ./fencedwriter ./demo
 
 # ---- tests --------------------------------------------------------------------
 
@@ -78,6 +78,13 @@ demo: build ## the main job, with the leader killed in the middle
 
 example-batchjob: build ## three runners compete for an inbox of files on a cluster of their own
 	examples/batchjob/run $(BIN)
+
+example-campaign: build ## a primary with standbys, a directed hand-over, and a client that follows
+	$(BIN)/campaign show --conch $(BIN)/conch
+
+example-cronleader: build ## three cron workers, one schedule, the worker that runs it killed
+	$(BIN)/cronleader show --conch $(BIN)/conch
+	$(BIN)/cronleader show --conch $(BIN)/conch --by locker
 
 example-fencedwriter: build ## a paused writer wakes up late: with the fence, and without
 	$(BIN)/fencedwriter race --conch $(BIN)/conch
