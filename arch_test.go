@@ -45,6 +45,7 @@ var direction = []struct {
 	{"cmd/...", []string{"cmd/...", "api", "sdk/...", "coordinator/...", "raftnode/...", "locks", "sessions", "record", "internal/cluster/..."},
 		"the command is the top of the tree, and tools for breaking things stay out of it"},
 	{"examples/...", []string{"examples/...", "sdk/...", "internal/cluster/..."}, "an example shows what a user can do, and users have the client"},
+	{"chaos/check", nil, "a defect of Conch must not be a defect of its judge"},
 	{"chaos/...", []string{"..."}, "it may look at everything"},
 	{"bench/...", []string{"..."}, "it may look at everything"},
 	{"", nil, "the root has no code"},
@@ -126,6 +127,7 @@ func TestImportDirectionSeesBadImports(t *testing.T) {
 		{"cmd/conch", "chaos/sim"},
 		{"coordinator", "chaos"},
 		{"examples/demo", "coordinator"},
+		{"chaos/check", "sdk"},
 		{"newfolder", "sdk"},
 	} {
 		if forbidden(bad[0], module+"/"+bad[1]) == "" {

@@ -1,0 +1,285 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+const ms = time.Millisecond
+
+// scene writes down a sound history: an ideal cell in which every operation
+// takes a millisecond and nothing runs beside it unless a test says so.
+type scene struct {
+	h     *History
+	now   Time
+	rev   uint64
+	token uint64
+	seq   uint64
+	locks map[string]*Lock
+	lrec  map[string]Record
+	elect map[string]*Election
+	erec  map[string]Record
+	model *keyModel
+}
+
+func newScene() *scene {
+	return &scene{
+		h: &History{AuditFrom: 2}, rev: 1, locks: map[string]*Lock{}, lrec: map[string]Record{},
+		elect: map[string]*Election{}, erec: map[string]Record{}, model: newKeyModel(func(string, uint64, uint64) bool { return false }),
+	}
+}
+
+// next is a record's next version.
+func (s *scene) next(m map[string]Record, name string) Record {
+	r, ok := m[name]
+	if !ok {
+		r = Record{Key: name, Create: s.rev}
+	}
+	r.Mod, r.Version = s.rev, r.Version+1
+	m[name] = r
+	return r
+}
+
+// op adds an operation that takes a millisecond.
+func (s *scene) op(o Operation) *Operation {
+	s.seq++
+	o.Sequence, o.Invoke, o.Return = s.seq, s.now, s.now+ms
+	s.now += 2 * ms
+	if o.Outcome == "" {
+		o.Outcome = Done
+	}
+	s.h.Operations = append(s.h.Operations, o)
+	return &s.h.Operations[len(s.h.Operations)-1]
+}
+
+func client(session uint64) string { return fmt.Sprint("c", session) }
+
+// acquire grants at once.
+func (s *scene) acquire(session uint64, items ...Item) uint64 {
+	s.rev++
+	s.token++
+	for _, x := range items {
+		l := s.locks[x.Name]
+		if l == nil {
+			l = &Lock{}
+			s.locks[x.Name] = l
+		}
+		mode := x.Mode
+		if mode == "" {
+			mode = Exclusive
+		}
+		l.Mode, l.Capacity, l.Ended = mode, x.Capacity, nil
+		l.Holders = append(slices.Clone(l.Holders), Holder{Session: session, Token: s.token, Permits: x.Permits})
+		s.changeLock(x.Name)
+	}
+	o := s.op(Operation{Client: client(session), Kind: Acquire, Session: session, Claim: items, Token: s.token, Revision: s.rev, Placed: s.seq + 1})
+	o.Until = o.Return + ms/2
+	return s.token
+}
+
+func (s *scene) changeLock(name string) {
+	l := *s.locks[name]
+	s.h.Audit = append(s.h.Audit, Change{Revision: s.rev, Space: OfLocks, Record: s.next(s.lrec, name), Lock: &l})
+}
+
+// end ends a grant in the present revision.
+func (s *scene) end(token uint64, why string) (session uint64) {
+	for _, name := range slices.Sorted(keysOf(s.locks)) {
+		l := s.locks[name]
+		i := slices.IndexFunc(l.Holders, func(h Holder) bool { return h.Token == token })
+		if i >= 0 {
+			session = l.Holders[i].Session
+			l.Holders = slices.Delete(slices.Clone(l.Holders), i, i+1)
+			l.Ended = []Tenure{{Session: session, Token: token, Ended: why}}
+			s.changeLock(name)
+		}
+	}
+	return session
+}
+
+func keysOf[V any](m map[string]V) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+func (s *scene) release(token uint64, items ...Item) {
+	s.rev++
+	session := s.end(token, "released")
+	s.op(Operation{Client: client(session), Kind: Release, Session: session, Claim: items, Token: token, Revision: s.rev})
+}
+
+// expire ends a session with all that it has.
+func (s *scene) expire(session uint64) {
+	s.rev++
+	for _, name := range slices.Sorted(keysOf(s.locks)) {
+		for _, x := range s.locks[name].Holders {
+			if x.Session == session {
+				s.end(x.Token, "expired")
+			}
+		}
+	}
+	for _, key := range slices.Sorted(keysOf(s.model.versions)) {
+		if rec := s.model.at(key, s.rev); rec.Version != 0 && rec.Session == session {
+			s.changeKey(Change{Revision: s.rev, Space: OfKeys, Deleted: true, Record: Record{Key: key, Mod: s.rev}})
+		}
+	}
+	s.h.Endings = append(s.h.Endings, Ending{Session: session, Why: "expired", At: s.now, Revision: s.rev})
+	s.now += 2 * ms
+}
+
+func (s *scene) changeKey(c Change) {
+	s.model.add(&c)
+	s.h.Audit = append(s.h.Audit, c)
+}
+
+func (s *scene) lead(session uint64, name, value string) uint64 {
+	s.rev++
+	s.token++
+	e := s.elect[name]
+	if e == nil {
+		e = &Election{}
+		s.elect[name] = e
+	}
+	e.Term, e.Token = e.Term+1, s.token
+	e.Leader = &Leader{Session: session, Token: s.token, Value: value, Since: s.rev}
+	s.changeElection(name)
+	o := s.op(Operation{Client: client(session), Kind: Campaign, Session: session, Claim: []Item{{Name: name}}, Value: value, Token: s.token, Term: e.Term, Revision: s.rev})
+	o.Until = o.Return + ms/2
+	return s.token
+}
+
+func (s *scene) changeElection(name string) {
+	e := *s.elect[name]
+	s.h.Audit = append(s.h.Audit, Change{Revision: s.rev, Space: OfElections, Record: s.next(s.erec, name), Election: &e})
+}
+
+func (s *scene) proclaim(name, value string) {
+	s.rev++
+	e := s.elect[name]
+	l := *e.Leader
+	l.Value = value
+	e.Leader = &l
+	s.changeElection(name)
+	s.op(Operation{Client: client(l.Session), Kind: Proclaim, Session: l.Session, Claim: []Item{{Name: name}}, Token: l.Token, Value: value, Revision: s.rev})
+}
+
+func (s *scene) resign(name string) {
+	s.rev++
+	e := s.elect[name]
+	l := e.Leader
+	e.Leader, e.Last = nil, &Tenure{Session: l.Session, Token: l.Token, Ended: "released", Value: l.Value}
+	s.changeElection(name)
+	s.op(Operation{Client: client(l.Session), Kind: Resign, Session: l.Session, Claim: []Item{{Name: name}}, Token: l.Token, Revision: s.rev})
+}
+
+// txn carries out a transaction.
+func (s *scene) txn(session uint64, t Txn) *Operation {
+	result, changes := s.model.run(&t, s.rev)
+	if len(changes) > 0 {
+		s.rev++
+	}
+	for _, c := range changes {
+		s.changeKey(c)
+	}
+	return s.op(Operation{Client: client(session), Kind: Keys, Session: session, Txn: &t, Result: &result, Revision: s.rev})
+}
+
+func put(key, value string) Txn {
+	return Txn{Then: []KeyOp{{Action: Put, Key: key, Value: value}}}
+}
+func get(key string) Txn { return Txn{Then: []KeyOp{{Action: Get, Key: key}}} }
+
+func swap(key, from, to string) Txn {
+	return Txn{If: []Compare{{Target: ValueOf, Is: "=", Key: key, Value: from}}, Then: []KeyOp{{Action: Put, Key: key, Value: to}}, Else: []KeyOp{{Action: Get, Key: key}}}
+}
+
+// sound is a history with some of everything, in which nothing is wrong.
+func sound() *History {
+	s := newScene()
+	x, y, many := Item{Name: "x"}, Item{Name: "y"}, Item{Name: "many", Mode: Permits, Permits: 2, Capacity: 5}
+	both := Item{Name: "s", Mode: Shared}
+	s.release(s.acquire(1, x), x)
+	s.h.Queues = append(s.h.Queues, Queue{Name: "x", Invoke: s.now, Return: s.now + ms, Waiting: []uint64{2, 3}})
+	a := s.acquire(2, x, y)
+	s.op(Operation{Client: "c3", Kind: Acquire, Session: 3, Claim: []Item{y}, Outcome: Refused, Code: "HELD", Token: a})
+	s.release(a, x, y)
+	s.h.Operations[2].Invoke -= ms // 2 and 3 stood in the queue
+	s.release(s.acquire(3, x), x)
+	s.h.Operations[5].Invoke = s.h.Operations[2].Invoke
+	b, c := s.acquire(1, both), s.acquire(2, both)
+	s.release(b, both)
+	s.release(c, both)
+	d, e := s.acquire(1, many), s.acquire(2, many)
+	s.release(d, many)
+	s.release(e, many)
+	s.lead(1, "boss", "one")
+	s.proclaim("boss", "two")
+	s.resign("boss")
+	s.lead(2, "boss", "three")
+	s.txn(1, put("k", "1"))
+	s.txn(2, get("k"))
+	s.txn(2, swap("k", "1", "2"))
+	s.txn(3, swap("k", "1", "3"))
+	s.txn(1, Txn{Then: []KeyOp{{Action: Put, Key: "k", Value: "4"}, {Action: Put, Key: "l", Value: "5"}, {Action: Get, Key: "a", End: "z"}}})
+	s.txn(1, Txn{Then: []KeyOp{{Action: Delete, Key: "l"}}})
+	s.txn(2, Txn{Then: []KeyOp{{Action: Get, Key: "l"}, {Action: Get, Key: "k", At: s.rev - 1}}})
+	s.txn(4, Txn{Then: []KeyOp{{Action: Put, Key: "mine", Value: "6", Owner: 4}}})
+	s.acquire(4, x)
+	s.h.Sessions = append(s.h.Sessions, Session{ID: 4, Client: "c4", TTL: 5 * ms, Safe: s.now - ms})
+	s.expire(4)
+	// Asked for, never answered, and done.
+	s.rev++
+	s.changeKey(Change{Revision: s.rev, Space: OfKeys, Record: Record{Key: "k", Value: "7", Create: s.model.at("k", s.rev).Create, Mod: s.rev, Version: 4}})
+	t := put("k", "7")
+	s.op(Operation{Client: "c5", Kind: Keys, Session: 5, Txn: &t, Outcome: Unknown}).Return = Forever
+	s.txn(2, get("k"))
+	// Asked for, never answered, granted, and lost with its session.
+	s.rev++
+	s.token++
+	s.locks["x"].Holders = []Holder{{Session: 5, Token: s.token}}
+	s.locks["x"].Ended = nil
+	s.changeLock("x")
+	s.op(Operation{Client: "c5", Kind: Acquire, Session: 5, Claim: []Item{x}, Outcome: Unknown}).Return = Forever
+	s.expire(5)
+	s.release(s.acquire(6, x), x)
+	s.h.AuditTo = s.rev
+	s.watch()
+	return s.h
+}
+
+// watch adds what watchers of all spaces are told.
+func (s *scene) watch() {
+	for _, space := range []Space{OfKeys, OfLocks, OfElections} {
+		w := Watch{Name: string(space), Space: space, End: "\x00", From: 2, Prev: space == OfKeys, Upto: s.rev}
+		last := map[string]*Record{}
+		for i := 0; i < len(s.h.Audit); {
+			var d Delivery
+			for rev := s.h.Audit[i].Revision; i < len(s.h.Audit) && s.h.Audit[i].Revision == rev; i++ {
+				if c := s.h.Audit[i]; c.Space == space {
+					if space == OfKeys {
+						c.Prev = last[c.Record.Key]
+						if last[c.Record.Key] = &s.h.Audit[i].Record; c.Deleted {
+							last[c.Record.Key] = nil
+						}
+					}
+					d.Changes = append(d.Changes, c)
+					d.Revision = rev
+				}
+			}
+			if len(d.Changes) > 0 {
+				w.Deliveries = append(w.Deliveries, d)
+			}
+			if len(w.Deliveries) == 3 {
+				w.Deliveries = append(w.Deliveries, Delivery{Resumed: d.Revision + 1})
+			}
+		}
+		w.Deliveries = append(w.Deliveries, Delivery{Revision: s.rev})
+		s.h.Watches = append(s.h.Watches, w)
+	}
+}

@@ -1,0 +1,389 @@
+package check
+
+import (
+	"bytes"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestSound: nothing is found where nothing is wrong.
+func TestSound(t *testing.T) {
+	h := sound()
+	for _, v := range All(h) {
+		t.Error(v)
+	}
+	o := Sceptic{}.Check(h)
+	for _, v := range o.Violations {
+		t.Error(v)
+	}
+	if o.Operations < 30 || o.Parts < 6 {
+		t.Errorf("the sceptic looked at %+v: the history has more", o)
+	}
+}
+
+// find gives the operation of a kind for which is says so.
+func find(h *History, kind Kind, is func(o *Operation) bool) *Operation {
+	for i := range h.Operations {
+		if o := &h.Operations[i]; o.Kind == kind && (is == nil || is(o)) {
+			return o
+		}
+	}
+	panic("the sound history has no such operation")
+}
+
+func token(n uint64) func(o *Operation) bool {
+	return func(o *Operation) bool { return o.Token == n && o.Outcome == Done }
+}
+
+func audited(h *History, is func(c *Change) bool) *Change {
+	i := slices.IndexFunc(h.Audit, func(c Change) bool { return is(&c) })
+	if i < 0 {
+		panic("the sound history has no such change")
+	}
+	return &h.Audit[i]
+}
+
+func held(h *History, name string, n uint64) *Change {
+	return audited(h, func(c *Change) bool {
+		return c.Space == OfLocks && c.Record.Key == name && slices.ContainsFunc(c.Lock.Holders, func(x Holder) bool { return x.Token == n })
+	})
+}
+
+func leads(h *History, term uint64) *Change {
+	return audited(h, func(c *Change) bool { return c.Space == OfElections && c.Election.Term == term })
+}
+
+func keyed(h *History, value string) *Change {
+	return audited(h, func(c *Change) bool { return c.Space == OfKeys && c.Record.Value == value })
+}
+
+func writes1(value string) func(o *Operation) bool {
+	return func(o *Operation) bool {
+		return slices.ContainsFunc(o.Txn.Then, func(x KeyOp) bool { return x.Value == value })
+	}
+}
+
+func reads1(value string) func(o *Operation) bool {
+	return func(o *Operation) bool {
+		return o.Result != nil && len(o.Result.Results) == 1 && len(o.Result.Results[0].Records) == 1 && o.Result.Results[0].Records[0].Value == value
+	}
+}
+
+func drop[T any](list []T, i int) []T { return slices.Delete(list, i, i+1) }
+
+// TestBroken: every checker finds what it is for.
+func TestBroken(t *testing.T) {
+	for _, c := range []struct {
+		checker, what string
+		break_        func(h *History)
+	}{
+		{"audit", "a revision is missing", func(h *History) {
+			h.Audit = slices.DeleteFunc(h.Audit, func(c Change) bool { return c.Record.Value == "2" })
+		}},
+		{"audit", "the end is missing", func(h *History) { h.Audit = h.Audit[:len(h.Audit)-1] }},
+		{"audit", "a version is skipped", func(h *History) { keyed(h, "2").Record.Version++ }},
+		{"audit", "another create revision", func(h *History) { keyed(h, "2").Record.Create++ }},
+		{"audit", "what is not there is deleted", func(h *History) { keyed(h, "5").Deleted = true }},
+
+		{"mutual exclusion", "two exclusive holders", func(h *History) {
+			l := held(h, "x", 3).Lock
+			l.Holders = append(l.Holders, Holder{Session: 9, Token: 99})
+		}},
+		{"mutual exclusion", "more permits than there are", func(h *History) {
+			c := audited(h, func(c *Change) bool { return c.Space == OfLocks && len(c.Lock.Holders) == 2 && c.Lock.Mode == Permits })
+			c.Lock.Capacity = 3
+		}},
+		{"mutual exclusion", "one of two locks is lost early", func(h *History) {
+			i := slices.IndexFunc(h.Audit, func(c Change) bool {
+				return c.Space == OfLocks && c.Record.Key == "x" && len(c.Lock.Ended) == 1 && c.Lock.Ended[0].Token == 2
+			})
+			h.Audit = drop(h.Audit, i)
+		}},
+		{"mutual exclusion", "a hold changes hands", func(h *History) {
+			c := audited(h, func(c *Change) bool { return c.Space == OfLocks && len(c.Lock.Holders) == 2 && c.Lock.Mode == Shared })
+			c.Lock.Holders = slices.Clone(c.Lock.Holders)
+			c.Lock.Holders[0].Session = 7
+		}},
+		{"mutual exclusion", "a token comes back", func(h *History) {
+			c := held(h, "x", 3)
+			c.Lock.Holders = []Holder{{Session: 1, Token: 1}}
+		}},
+
+		{"tokens", "a smaller one later", func(h *History) { held(h, "x", 1).Lock.Holders[0].Token = 50 }},
+		{"tokens", "told twice", func(h *History) { find(h, Acquire, token(3)).Token = 2 }},
+		{"tokens", "told in another order than that of revisions", func(h *History) {
+			a, b := find(h, Acquire, token(4)), find(h, Acquire, token(5))
+			a.Token, b.Token = 5, 4
+		}},
+		{"tokens", "smaller though asked for later, with no revisions", func(h *History) {
+			a, b := find(h, Acquire, token(1)), find(h, Acquire, token(4))
+			a.Token, b.Token = 4, 1
+			a.Revision, b.Revision = 0, 0
+		}},
+
+		{"dead sessions", "granted after its end", func(h *History) { h.Endings[0].Session = 6; h.Endings[0].Revision = 2 }},
+		{"dead sessions", "granted after a tenure that ended with the session", func(h *History) {
+			c := audited(h, func(c *Change) bool {
+				return c.Space == OfLocks && len(c.Lock.Ended) == 1 && c.Lock.Ended[0].Token == 1
+			})
+			c.Lock.Ended = []Tenure{{Session: 1, Token: 1, Ended: "expired"}}
+		}},
+		{"dead sessions", "its key stays", func(h *History) {
+			i := slices.IndexFunc(h.Audit, func(c Change) bool { return c.Deleted && c.Record.Key == "mine" })
+			h.Audit = drop(h.Audit, i)
+		}},
+		{"dead sessions", "a key is given to it", func(h *History) { keyed(h, "7").Record.Session = 4 }},
+		{"dead sessions", "its hold stays", func(h *History) {
+			i := slices.IndexFunc(h.Audit, func(c Change) bool {
+				return c.Space == OfLocks && len(c.Lock.Ended) == 1 && c.Lock.Ended[0].Ended == "expired"
+			})
+			h.Audit = slices.Delete(h.Audit, i, i+1)
+		}},
+
+		{"first come", "by places", func(h *History) {
+			a, b := find(h, Acquire, token(1)), find(h, Acquire, token(3))
+			a.Placed, b.Placed = b.Placed, a.Placed
+		}},
+		{"first come", "by a queue", func(h *History) { slices.Reverse(h.Queues[0].Waiting) }},
+		{"first come", "one who came later", func(h *History) {
+			h.Queues[0].Waiting = []uint64{3}
+			find(h, Acquire, token(2)).Invoke = h.Queues[0].Return + 1
+		}},
+
+		{"exactly once", "two answers to one request", func(h *History) {
+			o := *find(h, Acquire, token(3))
+			o.Token = 77
+			h.Operations = append(h.Operations, o)
+		}},
+		{"exactly once", "done and refused", func(h *History) {
+			o := *find(h, Keys, writes1("4"))
+			o.Outcome = Refused
+			h.Operations = append(h.Operations, o)
+		}},
+		{"exactly once", "written twice", func(h *History) { keyed(h, "4").Record.Value = "2"; keyed(h, "2").Record.Key = "k" }},
+		{"exactly once", "written though it was refused", func(h *History) { find(h, Keys, writes1("4")).Outcome = Refused }},
+
+		{"elections", "a term is skipped", func(h *History) { leads(h, 2).Election.Term = 3 }},
+		{"elections", "a smaller token", func(h *History) { e := leads(h, 2).Election; e.Token, e.Leader.Token = 1, 1 }},
+		{"elections", "the predecessor is another", func(h *History) {
+			c := audited(h, func(c *Change) bool { return c.Space == OfElections && c.Election.Leader == nil })
+			c.Election.Last = &Tenure{Session: 1, Token: 8, Ended: "released", Value: "one"}
+		}},
+		{"elections", "another leader in one term", func(h *History) {
+			c := audited(h, func(c *Change) bool {
+				return c.Space == OfElections && c.Election.Leader != nil && c.Election.Leader.Value == "two"
+			})
+			c.Election.Leader.Session = 9
+		}},
+
+		{"grants", "it stands nowhere", func(h *History) { find(h, Acquire, token(3)).Token = 88 }},
+		{"grants", "at another revision", func(h *History) { find(h, Acquire, token(3)).Revision++ }},
+		{"grants", "to another session", func(h *History) { find(h, Acquire, token(3)).Session = 2 }},
+		{"grants", "one of two locks", func(h *History) { o := find(h, Acquire, token(2)); o.Claim = o.Claim[:1] }},
+		{"grants", "in another mode", func(h *History) { find(h, Acquire, token(4)).Claim = []Item{{Name: "s"}} }},
+		{"grants", "nobody asked", func(h *History) {
+			i := slices.IndexFunc(h.Operations, func(o Operation) bool { return o.Kind == Acquire && o.Token == 3 })
+			h.Operations = drop(h.Operations, i)
+		}},
+		{"grants", "one claim, two grants", func(h *History) {
+			find(h, Acquire, token(3)).Outcome = Refused
+			i := slices.IndexFunc(h.Operations, func(o Operation) bool { return o.Kind == Acquire && o.Outcome == Unknown })
+			h.Operations[i].Claim = []Item{{Name: "x"}, {Name: "y"}}
+		}},
+		{"grants", "the release did not happen", func(h *History) {
+			c := audited(h, func(c *Change) bool { return c.Space == OfLocks && c.Record.Key == "x" && len(c.Lock.Holders) == 0 })
+			c.Lock.Ended = []Tenure{{Session: 1, Token: 1, Ended: "expired"}}
+		}},
+		{"grants", "the last release did not happen", func(h *History) {
+			c := &h.Audit[len(h.Audit)-1]
+			c.Lock.Holders = []Holder{{Session: 6, Token: c.Lock.Ended[0].Token}}
+		}},
+		{"grants", "a release at another revision", func(h *History) { find(h, Release, token(3)).Revision++ }},
+		{"grants", "a proclamation is lost", func(h *History) { find(h, Proclaim, nil).Value = "nothing" }},
+		{"grants", "another term", func(h *History) { find(h, Campaign, nil).Term++ }},
+		{"grants", "refused for nobody", func(h *History) {
+			find(h, Acquire, func(o *Operation) bool { return o.Code == "HELD" }).Token = 66
+		}},
+
+		{"keys", "a stale read", func(h *History) { find(h, Keys, reads1("1")).Revision += 2 }},
+		{"keys", "another value", func(h *History) { find(h, Keys, reads1("7")).Result.Results[0].Records[0].Value = "4" }},
+		{"keys", "a compare is answered wrong", func(h *History) {
+			o := find(h, Keys, writes1("3"))
+			o.Result = &Result{Succeeded: true, Results: []KeyResult{{}}}
+		}},
+		{"keys", "half a transaction", func(h *History) { keyed(h, "5").Record.Key = "m" }},
+		{"keys", "nobody wrote it", func(h *History) { keyed(h, "7").Record.Value = "8" }},
+		{"keys", "an acknowledged write is lost", func(h *History) {
+			o := *find(h, Keys, writes1("4"))
+			o.Revision, o.Sequence = 3, 0
+			h.Operations = append(h.Operations, o)
+		}},
+		{"keys", "two of one revision", func(h *History) { find(h, Keys, writes1("2")).Revision = find(h, Keys, writes1("1")).Revision }},
+		{"keys", "an unknown one before it was asked for", func(h *History) {
+			o := find(h, Keys, func(o *Operation) bool { return o.Outcome == Unknown })
+			o.Invoke = h.Operations[len(h.Operations)-1].Return + ms
+			for i := range h.Operations {
+				h.Operations[i].Sequence = 0
+			}
+		}},
+		{"keys", "the end of a session leaves one", func(h *History) {
+			c := audited(h, func(c *Change) bool { return c.Deleted && c.Record.Key == "mine" })
+			c.Record.Key = "k"
+		}},
+
+		{"real time", "an older read after a newer one", func(h *History) {
+			h.Operations[len(h.Operations)-1].Revision = 2
+		}},
+		{"real time", "a write at no new revision", func(h *History) {
+			find(h, Keys, writes1("4")).Revision = find(h, Keys, writes1("2")).Revision
+		}},
+
+		{"watches", "a change is missing", func(h *History) { h.Watches[0].Deliveries = drop(h.Watches[0].Deliveries, 1) }},
+		{"watches", "the last is missing", func(h *History) {
+			d := h.Watches[1].Deliveries
+			h.Watches[1].Deliveries = d[:len(d)-2]
+		}},
+		{"watches", "twice", func(h *History) {
+			h.Watches[0].Deliveries = slices.Insert(h.Watches[0].Deliveries, 1, h.Watches[0].Deliveries[0])
+		}},
+		{"watches", "out of order", func(h *History) {
+			d := h.Watches[1].Deliveries
+			d[0], d[1] = d[1], d[0]
+		}},
+		{"watches", "a revision in parts", func(h *History) {
+			for i, d := range h.Watches[0].Deliveries {
+				if len(d.Changes) == 2 {
+					rest := Delivery{Changes: d.Changes[1:], Revision: d.Revision}
+					h.Watches[0].Deliveries[i].Changes = d.Changes[:1]
+					h.Watches[0].Deliveries[i].Revision = 0
+					h.Watches[0].Deliveries = slices.Insert(h.Watches[0].Deliveries, i+1, rest)
+					return
+				}
+			}
+		}},
+		{"watches", "not in its range", func(h *History) { h.Watches[0].Key, h.Watches[0].End = "l", "m" }},
+		{"watches", "another previous version", func(h *History) {
+			h.Watches[0].Deliveries[1].Changes[0].Prev = nil
+		}},
+		{"watches", "another value", func(h *History) { h.Watches[0].Deliveries[0].Changes[0].Record.Value = "9" }},
+		{"watches", "resumed too late", func(h *History) { h.Watches[1].Deliveries[3].Resumed += 4 }},
+		{"watches", "a bookmark that is not true", func(h *History) { h.Watches[1].Deliveries[0].Revision += 4 }},
+		{"watches", "a leader is missing", func(h *History) { h.Watches[2].Deliveries = drop(h.Watches[2].Deliveries, 1) }},
+		{"watches", "another leader", func(h *History) {
+			c := &h.Watches[2].Deliveries[0].Changes[0]
+			e := *c.Election
+			e.Token++
+			c.Election = &e
+		}},
+
+		{"never early", "it expired before", func(h *History) { h.Sessions[0].Safe = h.Endings[0].At + 6*ms }},
+
+		{"beliefs", "two at a time", func(h *History) { find(h, Acquire, token(1)).Until = find(h, Acquire, token(3)).Return + 1 }},
+		{"beliefs", "exclusive beside shared", func(h *History) {
+			find(h, Acquire, token(4)).Until = find(h, Acquire, token(5)).Return + 1
+			find(h, Acquire, token(5)).Claim = []Item{{Name: "s"}}
+		}},
+		{"beliefs", "more permits than there are", func(h *History) {
+			find(h, Acquire, token(6)).Until = find(h, Acquire, token(7)).Return + 1
+			find(h, Acquire, token(7)).Claim = []Item{{Name: "many", Mode: Permits, Permits: 4, Capacity: 5}}
+		}},
+		{"beliefs", "two leaders", func(h *History) {
+			find(h, Campaign, nil).Until = find(h, Campaign, func(o *Operation) bool { return o.Term == 2 }).Return + 1
+		}},
+	} {
+		t.Run(c.checker+"/"+c.what, func(t *testing.T) {
+			h := sound()
+			c.break_(h)
+			for _, k := range Checkers() {
+				if k.Name == c.checker {
+					if len(k.Check(h)) == 0 {
+						t.Error("nothing was found")
+					}
+					return
+				}
+			}
+			t.Fatal("there is no such checker")
+		})
+	}
+}
+
+// TestEveryCheckerIsTested: a checker without a history that breaks it may be
+// one that finds nothing.
+func TestEveryCheckerIsTested(t *testing.T) {
+	source, err := testSource()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range Checkers() {
+		if !strings.Contains(source, "{\""+c.Name+"\", ") {
+			t.Errorf("no history breaks %q", c.Name)
+		}
+	}
+}
+
+// TestExcused: what may be so is not reported.
+func TestExcused(t *testing.T) {
+	for what, change := range map[string]func(h *History){
+		"a watch that was told that history is gone": func(h *History) {
+			d := h.Watches[0].Deliveries
+			h.Watches[0].Deliveries = append([]Delivery{{Resumed: d[1].Changes[0].Revision, Compacted: true}}, d[1:]...)
+		},
+		"a transaction of unknown outcome that did not happen": func(h *History) {
+			x := put("k", "never")
+			h.Operations = append(h.Operations, Operation{Client: "c9", Kind: Keys, Session: 9, Txn: &x, Outcome: Unknown, Return: Forever})
+		},
+		"a request that was repeated much later": func(h *History) {
+			o := *find(h, Keys, writes1("1"))
+			o.Invoke, o.Return = h.Operations[len(h.Operations)-1].Return+ms, h.Operations[len(h.Operations)-1].Return+2*ms
+			h.Operations = append(h.Operations, o)
+		},
+		"a claim that was repeated much later": func(h *History) {
+			o := *find(h, Acquire, token(3))
+			o.Invoke, o.Return = h.Operations[len(h.Operations)-1].Return+ms, h.Operations[len(h.Operations)-1].Return+2*ms
+			o.Until = 0
+			h.Operations = append(h.Operations, o)
+		},
+		"a read that may be stale": func(h *History) {
+			o := *find(h, Keys, reads1("1"))
+			o.Sequence, o.Stale = 0, true
+			o.Invoke, o.Return = h.Operations[len(h.Operations)-1].Return+ms, h.Operations[len(h.Operations)-1].Return+2*ms
+			h.Operations = append(h.Operations, o)
+		},
+		"strangers whose claims are not known": func(h *History) {
+			i := slices.IndexFunc(h.Operations, func(o Operation) bool { return o.Kind == Acquire && o.Outcome == Unknown })
+			h.Operations = drop(h.Operations, i)
+			h.Strangers = true
+		},
+		"beliefs that touch": func(h *History) { find(h, Acquire, token(1)).Until = find(h, Acquire, token(2)).Return },
+	} {
+		h := sound()
+		change(h)
+		for _, v := range All(h) {
+			t.Errorf("%s: %v", what, v)
+		}
+		for _, v := range (Sceptic{}).Check(h).Violations {
+			t.Errorf("%s: %v", what, v)
+		}
+	}
+}
+
+// TestWriteRead: a history survives being written down.
+func TestWriteRead(t *testing.T) {
+	h := sound()
+	var b bytes.Buffer
+	if err := h.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	back, err := Read(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(h, back) {
+		t.Error("what was read is not what was written")
+	}
+	if _, err := Read(strings.NewReader("{")); err == nil {
+		t.Error("half a history was read")
+	}
+}

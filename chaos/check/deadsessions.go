@@ -1,0 +1,54 @@
+package check
+
+// deadSessions: a session is over at the revision in which it ended, for all
+// that comes in that revision or later. When it ended is told by endings, and
+// by tenures that ended with their session.
+func deadSessions(h *History, r *reporter) {
+	over := map[uint64]uint64{} // session: revision
+	ends := func(session, revision uint64) {
+		if at, ok := over[session]; revision != 0 && (!ok || revision < at) {
+			over[session] = revision
+		}
+	}
+	for _, e := range h.Endings {
+		ends(e.Session, e.Revision)
+	}
+	l := readLedger(h, nothing)
+	for _, t := range l.list {
+		if withSession(t.ended) {
+			ends(t.session, t.to)
+		}
+	}
+	for _, t := range l.list {
+		at, dead := over[t.session]
+		if dead && t.from >= at {
+			r.fail("revision %d: %q was granted with token %d to session %d, which ended at revision %d", t.from, t.names, t.token, t.session, at)
+		}
+		if dead && (t.to == 0 && h.AuditTo >= at || t.to > at) {
+			r.fail("session %d ended at revision %d, and its hold of %q with token %d did not (revision %d)", t.session, at, t.names, t.token, t.to)
+		}
+	}
+	owned := map[string]Record{}
+	for i := range h.Audit {
+		c := &h.Audit[i]
+		if c.Space != OfKeys {
+			continue
+		}
+		if c.Deleted {
+			delete(owned, c.Record.Key)
+			continue
+		}
+		owned[c.Record.Key] = c.Record
+		if at, dead := over[c.Record.Session]; dead && c.Record.Session != 0 && c.Revision >= at {
+			r.fail("revision %d: key %q was given to session %d, which ended at revision %d", c.Revision, c.Record.Key, c.Record.Session, at)
+		}
+	}
+	for key, rec := range owned {
+		if at, dead := over[rec.Session]; dead && rec.Session != 0 && h.AuditTo >= at && rec.Mod < at {
+			r.fail("session %d ended at revision %d, and its key %q was not deleted", rec.Session, at, key)
+		}
+	}
+}
+
+// withSession says whether a tenure that ended so ended with its session.
+func withSession(why string) bool { return why == "expired" || why == "closed" || why == "ended" }

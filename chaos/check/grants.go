@@ -1,0 +1,169 @@
+package check
+
+import "slices"
+
+// grants holds what clients were told of locks and elections against the audit,
+// both ways: what was acknowledged is there, and what is there was asked for.
+func grants(h *History, r *reporter) {
+	if h.AuditFrom == 0 {
+		return
+	}
+	l := readLedger(h, nothing)
+	proclaimed := proclamations(h)
+	silent := auditedAfter(h)
+	for i := range h.Operations {
+		o := &h.Operations[i]
+		if o.Outcome == Done && o.Revision > h.AuditTo {
+			continue // the audit ends before it
+		}
+		switch {
+		case o.granted():
+			l.holdsGrant(o, r)
+		case o.Outcome == Refused && o.Token != 0 && o.Code == "HELD":
+			l.holdsRefusal(o, r)
+		case o.Outcome != Done:
+		case o.Kind == Release:
+			l.holdsEnd(silent, o, "released", r)
+		case o.Kind == Resign:
+			l.holdsEnd(silent, o, "released", r)
+		case o.Kind == Transfer:
+			l.holdsEnd(silent, o, "transferred", r)
+		case o.Kind == Proclaim:
+			if t := l.byToken[o.Token]; t == nil || !proclaimed[proclamation{o.Token, o.Value}] {
+				r.fail("the value %q was acknowledged as proclaimed and stands nowhere: %v", o.Value, o)
+			}
+		}
+	}
+	l.explain(h, r)
+}
+
+type proclamation struct {
+	token uint64
+	value string
+}
+
+func proclamations(h *History) map[proclamation]bool {
+	out := map[proclamation]bool{}
+	for i := range h.Audit {
+		if e := h.Audit[i].Election; e != nil && e.Leader != nil {
+			out[proclamation{e.Leader.Token, e.Leader.Value}] = true
+		}
+	}
+	return out
+}
+
+// holdsGrant: a grant that was told stands in the audit as it was told.
+func (l *ledger) holdsGrant(o *Operation, r *reporter) {
+	t := l.byToken[o.Token]
+	if t == nil {
+		r.fail("it was granted and stands nowhere: %v", o)
+		return
+	}
+	want := OfLocks
+	if o.Kind == Campaign {
+		want = OfElections
+	}
+	if t.space != want || t.session != o.Session || o.Revision != 0 && t.from != o.Revision {
+		r.fail("it was granted at revision %d to session %d (%s): %v", t.from, t.session, t.space, o)
+	}
+	for _, x := range o.Claim {
+		if !slices.Contains(t.names, x.Name) {
+			r.fail("it was granted %q alone: %v", t.names, o)
+			continue
+		}
+		mode := x.Mode
+		if mode == "" {
+			mode = Exclusive
+		}
+		if o.Kind == Acquire && (mode != t.mode || mode == Permits && x.Permits != t.item[x.Name].Permits) {
+			r.fail("lock %q was granted in mode %s with %d permits: %v", x.Name, t.mode, t.item[x.Name].Permits, o)
+		}
+	}
+	if len(o.Claim) != len(t.names) {
+		r.fail("it was granted %q: %v", t.names, o)
+	}
+	if o.Kind == Campaign && o.Term != t.term {
+		r.fail("it leads in term %d, and was told term %d: %v", t.term, o.Term, o)
+	}
+}
+
+// holdsEnd: an end that was acknowledged stands in the audit as that one.
+func (l *ledger) holdsEnd(silent Time, o *Operation, why string, r *reporter) {
+	t := l.byToken[o.Token]
+	switch {
+	case t == nil:
+		r.fail("it ended a grant that stands nowhere: %v", o)
+	case t.to == 0 && (o.Revision != 0 || o.Return < silent):
+		r.fail("it was acknowledged, and the grant of revision %d has not ended: %v", t.from, o)
+	case o.Revision != 0 && t.to != 0 && t.to != o.Revision:
+		r.fail("it ended at revision %d: %v", t.to, o)
+	case t.to != 0 && t.ended != "" && t.ended != why:
+		r.fail("it was acknowledged, and the grant is told to have ended as %q: %v", t.ended, o)
+	case t.session != o.Session && o.Session != 0:
+		r.fail("it ended a grant of session %d: %v", t.session, o)
+	}
+}
+
+// auditedAfter is a moment after which the audit may not tell of everything: the
+// first moment at which some operation made or saw a revision beyond it.
+func auditedAfter(h *History) Time {
+	out := Forever
+	for i := range h.Operations {
+		if o := &h.Operations[i]; o.Outcome == Done && o.Revision > h.AuditTo {
+			out = min(out, o.Invoke)
+		}
+	}
+	return out
+}
+
+// holdsRefusal: who was refused because somebody holds the lock was told of a
+// holder that had not ended before the claim was made.
+func (l *ledger) holdsRefusal(o *Operation, r *reporter) {
+	t := l.byToken[o.Token]
+	if t == nil {
+		r.fail("it was refused for a holder that never was: %v", o)
+		return
+	}
+	for _, x := range o.Claim {
+		if slices.Contains(t.names, x.Name) {
+			return
+		}
+	}
+	r.fail("it was refused for a holder of %q: %v", t.names, o)
+}
+
+// explain: every grant in the audit was asked for. Somebody was told of it, or
+// some claim of that session for those locks has an unknown outcome.
+func (l *ledger) explain(h *History, r *reporter) {
+	if h.Strangers {
+		return
+	}
+	told := map[uint64]bool{}
+	open := map[uint64][]*Operation{} // by session: claims that may have been granted untold
+	for i := range h.Operations {
+		o := &h.Operations[i]
+		switch {
+		case o.granted():
+			told[o.Token] = true
+		case o.Kind != Acquire && o.Kind != Campaign:
+		case o.Outcome == Unknown:
+			open[o.Session] = append(open[o.Session], o)
+		}
+	}
+	for _, t := range l.list {
+		if told[t.token] {
+			continue
+		}
+		i := slices.IndexFunc(open[t.session], func(o *Operation) bool {
+			if len(o.Claim) != len(t.names) || (o.Kind == Campaign) != (t.space == OfElections) {
+				return false
+			}
+			return !slices.ContainsFunc(o.Claim, func(x Item) bool { return !slices.Contains(t.names, x.Name) })
+		})
+		if i < 0 {
+			r.fail("revision %d: %q was granted with token %d to session %d, which had not asked for it", t.from, t.names, t.token, t.session)
+			continue
+		}
+		open[t.session] = slices.Delete(open[t.session], i, i+1) // one claim, one grant
+	}
+}
