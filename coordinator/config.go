@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -61,6 +62,10 @@ type Config struct {
 	// ClientListener and PeerListener take the place of the two addresses. The
 	// server closes them, also when it does not start.
 	ClientListener, PeerListener net.Listener
+	// DialPeer connects to the peer address of another node instead of a TCP
+	// dialer; TLS is put on top of what it returns. For tunnels, and to simulate
+	// a network.
+	DialPeer func(ctx context.Context, address string) (net.Conn, error)
 	// AdvertiseClient is the address that clients are told. Default: where the
 	// client port listens.
 	AdvertiseClient string

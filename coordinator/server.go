@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -40,7 +41,7 @@ type Server struct {
 	streams sync.WaitGroup
 	ready   chan struct{}
 	done    chan struct{}
-	once    sync.Once
+	ending  atomic.Bool // somebody ends the node
 
 	mu  sync.Mutex
 	err error
@@ -147,7 +148,8 @@ func (s *Server) startHost() error {
 		Identity: self, Dir: s.cfg.DataDir, FS: s.cfg.FS, Contacts: contacts, Logger: s.log,
 		Transport: func(self raftnode.Identity, r raftnode.Receiver) (raftnode.Transport, error) {
 			t, err := transport.New(transport.Config{
-				Listener: s.cfg.PeerListener, ServerTLS: s.cfg.PeerServerTLS, ClientTLS: s.cfg.PeerClientTLS, Logger: s.log,
+				Listener: s.cfg.PeerListener, ServerTLS: s.cfg.PeerServerTLS, ClientTLS: s.cfg.PeerClientTLS, Dial: s.cfg.DialPeer,
+				Logger: s.log,
 			}, self, r)
 			if err != nil {
 				return nil, err

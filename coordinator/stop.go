@@ -30,17 +30,19 @@ func (s *Server) Close() error {
 	return s.Err()
 }
 
-// shutdown ends the node once, with the reason when it ends by itself.
+// shutdown ends the node, with the reason when it ends by itself. While somebody
+// else ends it, it does nothing: done tells when that is over.
 func (s *Server) shutdown(ctx context.Context, order bool, reason error) {
-	s.once.Do(func() {
-		if reason != nil {
-			s.mu.Lock()
-			s.err = reason
-			s.mu.Unlock()
-			s.log.Error().Err(reason).Msg("the node ends because its cell has failed")
-		}
-		s.end(ctx, order)
-	})
+	if !s.ending.CompareAndSwap(false, true) {
+		return
+	}
+	if reason != nil {
+		s.mu.Lock()
+		s.err = reason
+		s.mu.Unlock()
+		s.log.Error().Err(reason).Msg("the node ends because its cell has failed")
+	}
+	s.end(ctx, order)
 }
 
 func (s *Server) end(ctx context.Context, order bool) {

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -22,6 +23,10 @@ type Config struct {
 	// prove who they are. Both are set or neither. A ClientTLS without a
 	// ServerName expects the certificate to name the host of the peer's address.
 	ServerTLS, ClientTLS *tls.Config
+
+	// Dial connects to the address of a peer instead of a TCP dialer; TLS is put
+	// on top of what it returns. For tunnels, and to simulate a network.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
 
 	// VerifyPeer, when set, decides whether the certificates of a connection
 	// belong to the node that claims it. Called once a connection, on both sides.
@@ -91,6 +96,10 @@ func (c Config) withDefaults() Config {
 		if *v == 0 {
 			*v = to
 		}
+	}
+	if c.Dial == nil {
+		var d net.Dialer
+		c.Dial = func(ctx context.Context, address string) (net.Conn, error) { return d.DialContext(ctx, "tcp", address) }
 	}
 	setInt(&c.MaxMessageBytes, maxMessageBytes)
 	setInt(&c.Urgent.Messages, 4096)

@@ -37,8 +37,9 @@ func (o *outgoing) blame(p *peer, err error) error {
 // dial connects to the peer and shakes hands for one of the two methods.
 func (p *peer) dial(ctx context.Context, address, rpc string) (_ *outgoing, err error) {
 	t := p.t
-	dialer := net.Dialer{Timeout: t.cfg.DialTimeout}
-	raw, err := dialer.DialContext(ctx, "tcp", address)
+	attempt, cancel := context.WithTimeout(ctx, t.cfg.DialTimeout)
+	raw, err := t.cfg.Dial(attempt, address)
+	cancel()
 	if err != nil {
 		return nil, err
 	}
