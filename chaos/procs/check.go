@@ -5,101 +5,44 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
+	"github.com/conch-lock/conch/chaos/check"
 	"github.com/conch-lock/conch/sdk"
 )
 
-// byName sorts grants by their locks; one of several locks stands at each.
-func byName(grants []grant) map[string][]grant {
-	out := map[string][]grant{}
-	for _, g := range grants {
-		for _, n := range g.Names {
-			out[n] = append(out[n], g)
+// acquired are the grants that clients were told, by lock, and the tokens whose
+// release was acknowledged.
+type acquired struct {
+	byName   map[string][]check.Operation
+	released map[uint64]bool
+}
+
+func acquiredIn(ops []check.Operation) acquired {
+	out := acquired{map[string][]check.Operation{}, map[uint64]bool{}}
+	for _, o := range ops {
+		switch {
+		case o.Outcome != check.Done:
+		case o.Kind == check.Acquire:
+			for _, x := range o.Claim {
+				out.byName[x.Name] = append(out.byName[x.Name], o)
+			}
+		case o.Kind == check.Release:
+			out.released[o.Token] = true
 		}
 	}
 	return out
 }
 
-func sortedNames[V any](m map[string]V) []string {
-	var out []string
-	for n := range m {
-		out = append(out, n)
-	}
-	slices.Sort(out)
-	return out
-}
-
-// checkBeliefs: no two clients believe in one lock at the same moment, unless
-// both hold it shared.
-func checkBeliefs(grants []grant) []string {
-	var out []string
-	all := byName(grants)
-	for _, name := range sortedNames(all) {
-		list := all[name]
-		slices.SortFunc(list, func(a, b grant) int { return cmp.Compare(a.From, b.From) })
-		var last [2]*grant // exclusive and shared: whose belief lasts longest
-		for i := range list {
-			g := &list[i]
-			for _, other := range last {
-				if other != nil && g.From < other.To && !(g.Shared && other.Shared) {
-					out = append(out, fmt.Sprintf("mutual exclusion: %s (token %d) believed in lock %q from %v on, %s (token %d) until %v",
-						g.Client, g.Token, name, g.From, other.Client, other.Token, other.To))
-				}
-			}
-			kind := 0
-			if g.Shared {
-				kind = 1
-			}
-			if last[kind] == nil || g.To > last[kind].To {
-				last[kind] = g
-			}
-		}
-	}
-	return out
-}
-
-// checkTokens: a token is granted once, tokens rise with the revisions of the
-// cell, and a grant that had returned before another was asked for has the
-// smaller one.
-func checkTokens(grants []grant) []string {
-	var out []string
-	byRevision := slices.Clone(grants)
-	slices.SortFunc(byRevision, func(a, b grant) int {
-		return cmp.Or(cmp.Compare(a.Revision, b.Revision), cmp.Compare(a.Token, b.Token))
-	})
-	for i := 1; i < len(byRevision); i++ {
-		if a, b := byRevision[i-1], byRevision[i]; b.Token <= a.Token {
-			out = append(out, fmt.Sprintf("tokens: %v got token %d at revision %d, and %v got %d at revision %d",
-				a.Names, a.Token, a.Revision, b.Names, b.Token, b.Revision))
-		}
-	}
-	asked := slices.Clone(grants)
-	slices.SortFunc(asked, func(a, b grant) int { return cmp.Compare(a.Asked, b.Asked) })
-	returned := slices.Clone(grants)
-	slices.SortFunc(returned, func(a, b grant) int { return cmp.Compare(a.From, b.From) })
-	var highest grant
-	n := 0
-	for _, g := range asked {
-		for ; n < len(returned) && returned[n].From < g.Asked; n++ {
-			if returned[n].Token > highest.Token {
-				highest = returned[n]
-			}
-		}
-		if n > 0 && g.Token <= highest.Token {
-			out = append(out, fmt.Sprintf("tokens: %s asked for %v after %s had been granted %v with token %d, and got %d",
-				g.Client, g.Names, highest.Client, highest.Names, highest.Token, g.Token))
-		}
-	}
-	return out
-}
+func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // checkHistory: every grant that a client was told stands in the history that
 // the cell tells of the lock, with its session and revision, and every release
 // that was acknowledged ended it there. exclusive says that the tenures of that
 // lock must not overlap.
-func checkHistory(name string, grants []grant, told sdk.History, exclusive bool) []string {
+func checkHistory(name string, grants acquired, told sdk.History, exclusive bool) []string {
 	var out []string
 	tenures := map[sdk.Token]sdk.Tenure{}
 	for _, t := range told.Tenures {
@@ -112,16 +55,16 @@ func checkHistory(name string, grants []grant, told sdk.History, exclusive bool)
 	for _, t := range told.Tenures {
 		oldest = min(oldest, t.FromRevision)
 	}
-	for _, g := range grants {
-		t, ok := tenures[g.Token]
+	for _, g := range grants.byName[name] {
+		t, ok := tenures[sdk.Token(g.Token)]
 		switch {
 		case !ok && (g.Revision <= told.CompactedRevision || g.Revision < oldest):
 		case !ok:
 			out = append(out, fmt.Sprintf("history of %q: nothing of token %d, granted to %s at revision %d", name, g.Token, g.Client, g.Revision))
-		case t.Session != g.Session || t.FromRevision != g.Revision:
+		case uint64(t.Session) != g.Session || t.FromRevision != g.Revision:
 			out = append(out, fmt.Sprintf("history of %q: token %d was granted to session %d at revision %d, and %s was told session %d and revision %d",
 				name, g.Token, t.Session, t.FromRevision, g.Client, g.Session, g.Revision))
-		case g.Released && t.Ended != sdk.ReasonReleased:
+		case grants.released[g.Token] && t.Ended != sdk.ReasonReleased:
 			out = append(out, fmt.Sprintf("history of %q: the release of token %d was acknowledged to %s, and its tenure is told to have ended as %q",
 				name, g.Token, g.Client, t.Ended))
 		}
@@ -139,18 +82,6 @@ func checkHistory(name string, grants []grant, told sdk.History, exclusive bool)
 	}
 	return out
 }
-
-// outage is a time in which a node, or a client, cannot do what it should.
-type outage struct {
-	what   string
-	nodes  []string
-	client string
-	cell   bool // it may hold up everybody, as a leader does whose packets are lost
-	from   instant
-	to     instant // 0: it lasts
-}
-
-func (o *outage) during(from, to instant) bool { return o.from < to && (o.to == 0 || o.to > from) }
 
 // shortTTL is below which a session is excused by any fault: a change of the
 // leader alone may take as long as it lives.

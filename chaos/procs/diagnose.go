@@ -33,8 +33,7 @@ func (r *runner) diagnose() {
 	r.say("status: %+v %v", status, err)
 	sessions, err := r.admin.Sessions(ctx)
 	put("sessions.json", sessions, err)
-	grants, _ := r.history.seen()
-	for i, name := range sortedNames(byName(grants)) {
+	for i, name := range sortedNames(acquiredIn(r.history.Sofar()).byName) {
 		info, err := r.admin.ShowLock(ctx, name)
 		put(fmt.Sprintf("lock-%d.json", i), info, err)
 		r.say("lock %q: holders %+v, %d waiters, %v", name, info.Holders, info.WaiterCount, err)

@@ -16,19 +16,20 @@
 //  1. A cluster is started. A client is stopped between looking at its lock and
 //     writing, once to a store without a fence check, where the late write must
 //     get through, and once to a store with one, where it must not.
-//  2. Clients of several kinds work: locks contended for, shared, tried and
-//     given up, taken in sessions of half a second; some stay with one node,
-//     some go where the leader is, some are processes of their own.
+//  2. Clients of several kinds work: locks contended for, shared, permits, tried
+//     and given up, taken in sessions of half a second; elections; keys, alone
+//     and in transactions; some stay with one node, some go where the leader is,
+//     some are processes of their own. Watchers and observers follow all of it
+//     while history is compacted behind them. Everything is recorded.
 //  3. Faults come, up to four at a time: processes killed, ended, stopped and
 //     started, one or all; links cut one way or both, flapping, losing packets;
 //     connections of clients and of nodes broken; leadership handed over; power
 //     cut; clients stopped and killed.
 //  4. Now and then everything heals, and every client must get a lock within
-//     fifteen seconds. In the end as well, and then what the clients saw is
-//     held against each other and against the history that the cell tells.
+//     fifteen seconds. In the end as well, and then package check judges the
+//     whole history, and what the cell tells of its locks is held against it.
 //
-// The checks stand in check.go, one a function, and each has a test with a
-// history that breaks it. The exit code is 0 when nothing was violated, 1 when
+// The exit code is 0 when nothing was violated, 1 when
 // something was (the folder with the logs stays), 2 when the run itself failed.
 //
 // It needs Linux, for nftables, bridges and file systems that can be shut down.

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/conch-lock/conch/chaos/recorder"
 	"github.com/conch-lock/conch/sdk"
 )
 
@@ -22,14 +23,14 @@ const pausedTTL = time.Second
 // stopAWriter has a client stopped between looking at its lock and writing,
 // until another one has got the lock and written. It returns the store: with a
 // fence it has refused the late write, without it has lost an update.
-func stopAWriter(ctx context.Context, endpoints []string, fenced bool) (*store, error) {
+func stopAWriter(ctx context.Context, endpoints []string, j *recorder.Journal, fenced bool) (*store, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	st := newStore(fenced)
 	armed, wrote, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	var once [3]sync.Once
 	p := &process{
-		worker: &worker{Name: "paused", Kind: "paused", TTL: pausedTTL, Endpoints: endpoints, to: newHistory(st)},
+		worker: &worker{Name: "paused", Kind: "paused", TTL: pausedTTL, Endpoints: endpoints, to: newHistory(st, j)},
 		errors: os.Stderr,
 		hear: func(m message) {
 			switch {
@@ -69,8 +70,7 @@ func stopAWriter(ctx context.Context, endpoints []string, fenced bool) (*store, 
 		return nil, err
 	}
 	defer client.Close()
-	err = client.Do(ctx, pausedLock, func(_ context.Context, token sdk.Token) error { return st.write(pausedLock, token) })
-	if err != nil {
+	if err := succeed(ctx, client, st, j); err != nil {
 		return nil, fmt.Errorf("the successor of the stopped client: %w", err)
 	}
 	if err := p.signal(syscall.SIGCONT); err != nil {
@@ -79,10 +79,28 @@ func stopAWriter(ctx context.Context, endpoints []string, fenced bool) (*store, 
 	return st, errors.Join(await(wrote, "written"), await(done, "noticed that its lock is lost"))
 }
 
+// succeed takes the lock after the stopped client, writes and gives it back.
+func succeed(ctx context.Context, client *sdk.Client, st *store, j *recorder.Journal) error {
+	s, err := client.NewSession(ctx)
+	if err != nil {
+		return err
+	}
+	calls := &recorder.Client{Name: "successor", Sink: j, Now: now}
+	g, err := calls.Lock(ctx, s, false, one(pausedLock))
+	if err != nil {
+		return err
+	}
+	if err := st.write(pausedLock, g.Token()); err != nil {
+		return err
+	}
+	calls.Believed(g.ID(), now())
+	return calls.Unlock(ctx, g)
+}
+
 // proveFence runs both and says what is wrong with the outcome.
-func proveFence(ctx context.Context, endpoints []string) (wrong []string, err error) {
+func proveFence(ctx context.Context, endpoints []string, j *recorder.Journal) (wrong []string, err error) {
 	for _, fenced := range []bool{false, true} {
-		st, err := stopAWriter(ctx, endpoints, fenced)
+		st, err := stopAWriter(ctx, endpoints, j, fenced)
 		if err != nil {
 			return nil, fmt.Errorf("stopped writer, fence %v: %w", fenced, err)
 		}

@@ -18,6 +18,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/conch-lock/conch/chaos/check"
+	"github.com/conch-lock/conch/chaos/recorder"
 	"github.com/conch-lock/conch/internal/cluster"
 	"github.com/conch-lock/conch/sdk"
 )
@@ -28,8 +30,12 @@ const asClient = "CONCH_CHAOS_CLIENT"
 
 // message is one line that a client process tells.
 type message struct {
-	Granted *grant
-	Ended   *grant
+	Begin   *check.Operation
+	End     *check.Operation
+	ID      int // of the operation, within this life of the process
+	Until   check.Time
+	Session *check.Session
+	Queue   *check.Queue
 	Loss    *loss
 	Count   string
 	Write   string // the name of the lock, with
@@ -42,6 +48,7 @@ type message struct {
 type teller struct {
 	mu  sync.Mutex
 	out *json.Encoder
+	ids int
 }
 
 func (t *teller) tell(m message) {
@@ -50,10 +57,21 @@ func (t *teller) tell(m message) {
 	_ = t.out.Encode(m) // when nobody reads, this process is about to be killed
 }
 
-func (t *teller) granted(g grant) { t.tell(message{Granted: &g}) }
-func (t *teller) ended(g grant)   { t.tell(message{Ended: &g}) }
-func (t *teller) lost(l loss)     { t.tell(message{Loss: &l}) }
-func (t *teller) count(s string)  { t.tell(message{Count: s}) }
+func (t *teller) Begin(o check.Operation) int {
+	t.mu.Lock()
+	t.ids++
+	id := t.ids
+	t.mu.Unlock()
+	t.tell(message{Begin: &o, ID: id})
+	return id
+}
+
+func (t *teller) End(id int, o check.Operation)  { t.tell(message{End: &o, ID: id}) }
+func (t *teller) Until(id int, until check.Time) { t.tell(message{Until: until, ID: id}) }
+func (t *teller) Session(s check.Session)        { t.tell(message{Session: &s}) }
+func (t *teller) Queue(q check.Queue)            { t.tell(message{Queue: &q}) }
+func (t *teller) lost(l loss)                    { t.tell(message{Loss: &l}) }
+func (t *teller) count(s string)                 { t.tell(message{Count: s}) }
 func (t *teller) write(name string, token sdk.Token) error {
 	t.tell(message{Write: name, Token: token})
 	return nil
@@ -94,7 +112,8 @@ func (w *worker) beStopped(ctx context.Context, t *teller) error {
 	if err != nil {
 		return err
 	}
-	l, err := s.Lock(ctx, pausedLock)
+	calls := &recorder.Client{Name: w.Name, Sink: t, Now: now}
+	l, err := calls.Lock(ctx, s, false, one(pausedLock))
 	if err != nil {
 		return err
 	}
@@ -167,6 +186,7 @@ func (p *process) start() error {
 		return fmt.Errorf("start client %s: %w", p.worker.Name, err)
 	}
 	done := make(chan struct{})
+	ids := map[int]int{} // of this life's operations in the history
 	p.mu.Lock()
 	p.cmd, p.done = cmd, done
 	p.mu.Unlock()
@@ -177,7 +197,7 @@ func (p *process) start() error {
 		for lines.Scan() {
 			var m message
 			if json.Unmarshal(lines.Bytes(), &m) == nil {
-				p.take(m)
+				p.take(m, ids)
 			}
 		}
 		_ = cmd.Wait()
@@ -186,14 +206,23 @@ func (p *process) start() error {
 }
 
 // take hands on what the process told.
-func (p *process) take(m message) {
+func (p *process) take(m message, ids map[int]int) {
 	w := p.worker
 	switch {
-	case m.Granted != nil:
-		w.to.granted(*m.Granted)
-		w.grants.Add(1)
-	case m.Ended != nil:
-		w.to.ended(*m.Ended)
+	case m.Begin != nil:
+		ids[m.ID] = w.to.Begin(*m.Begin)
+	case m.End != nil:
+		w.to.End(ids[m.ID], *m.End)
+		if k := m.End.Kind; m.End.Outcome == check.Done && (k == check.Acquire || k == check.Campaign || k == check.Keys) {
+			w.grants.Add(1)
+		}
+	case m.Until != 0:
+		w.to.Until(ids[m.ID], m.Until)
+		delete(ids, m.ID)
+	case m.Session != nil:
+		w.to.Session(*m.Session)
+	case m.Queue != nil:
+		w.to.Queue(*m.Queue)
 	case m.Loss != nil:
 		w.to.lost(*m.Loss)
 	case m.Count != "":

@@ -37,8 +37,8 @@ func TestShortRun(t *testing.T) {
 		t.Fatalf("%s", out.Bytes())
 	}
 	t.Logf("%s", out.Bytes())
-	if r.grants < 100 || r.tenures < 100 {
-		t.Errorf("%d grants and %d tenures: too little has happened for it to prove anything", r.grants, r.tenures)
+	if r.tenures < 100 || r.opinion.Operations < 1000 || r.deliveries < 1000 {
+		t.Errorf("%d tenures, %d operations in order, %d deliveries: too little has happened for it to prove anything", r.tenures, r.opinion.Operations, r.deliveries)
 	}
 	if len(r.faults) < 3 {
 		t.Errorf("faults of %d kinds: want more", len(r.faults))

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/conch-lock/conch/chaos/check"
 )
 
 // report is what a run found.
@@ -17,12 +19,17 @@ type report struct {
 	slowest    time.Duration // until everybody had a lock then
 	faults     map[string]int
 	operations map[string]int
-	grants     int
 	tenures    int // that the cell told of
+	history    int // operations that were recorded
+	revisions  uint64
+	deliveries int // to watchers and observers
+	queues     int // that were looked at
+	opinion    check.Opinion
 	writes     int
 	stale      int
 	refused    int
 	violations []string
+	stuck      bool // somebody made no progress, and the run was broken off
 }
 
 // mostShown is how many violations are printed.
@@ -42,8 +49,14 @@ func (r *report) print(w io.Writer) {
 	for _, k := range sortedNames(r.operations) {
 		fmt.Fprintf(w, "%10d  %s\n", r.operations[k], k)
 	}
-	fmt.Fprintf(w, "\n%d grants and %d tenures compared, %d writes, %d of them stale, %d refused by the fence\n",
-		r.grants, r.tenures, r.writes, r.stale, r.refused)
+	fmt.Fprintf(w, "\n%d tenures compared, %d writes, %d of them stale, %d refused by the fence\n", r.tenures, r.writes, r.stale, r.refused)
+	fmt.Fprintf(w, "%d operations, %d revisions, %d deliveries to watchers and observers, %d looks at queues: judged by %d checkers\n",
+		r.history, r.revisions, r.deliveries, r.queues, len(check.Checkers()))
+	fmt.Fprintf(w, "%d operations of %d locks, elections and keys put in order without revisions, at most %d of one\n",
+		r.opinion.Operations, r.opinion.Parts, r.opinion.Largest)
+	for _, k := range sortedNames(r.opinion.LeftOut) {
+		fmt.Fprintf(w, "%10d  left out: %s\n", r.opinion.LeftOut[k], k)
+	}
 	fmt.Fprintf(w, "everything healed %d times, and everybody had a lock after at most %v\n", r.calms, r.slowest.Round(time.Millisecond))
 	if len(r.violations) == 0 {
 		fmt.Fprintln(w, "no violation")

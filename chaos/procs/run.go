@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/conch-lock/conch/chaos/recorder"
 	"github.com/conch-lock/conch/internal/cluster"
 	"github.com/conch-lock/conch/sdk"
 )
@@ -49,6 +50,8 @@ type runner struct {
 	outages   *outages
 	workers   []*worker
 	processes []*process
+	watchers  *watchers
+	compared  map[string]int // by lock, how many of its grants were held against its history
 
 	mu sync.Mutex // of cfg.out
 }
@@ -65,7 +68,7 @@ func (r *runner) say(format string, args ...any) {
 func run(ctx context.Context, cfg config) (_ *report, err error) {
 	r := &runner{
 		cfg: cfg, ctx: ctx, began: now(), rng: rand.New(rand.NewPCG(cfg.seed, 1)), down: make([]atomic.Bool, cfg.nodes),
-		history: newHistory(newStore(true)), outages: &outages{},
+		history: newHistory(newStore(true), &recorder.Journal{}), outages: &outages{}, compared: map[string]int{},
 	}
 	report := &report{cfg: cfg}
 	if cfg.dir == "" {
@@ -89,7 +92,7 @@ func run(ctx context.Context, cfg config) (_ *report, err error) {
 	defer self.Wait()
 	defer close(stop)
 
-	wrong, err := proveFence(ctx, r.cluster.Endpoints())
+	wrong, err := proveFence(ctx, r.cluster.Endpoints(), r.history.Journal)
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +189,12 @@ func (r *runner) employ() {
 		add("contended", 5*time.Second, -1, false)
 		add("contended", 5*time.Second, i, false)
 		add("shared", 4*time.Second, -1+i%2*(i+1), false)
+		add("permits", 4*time.Second, -1+i%2*(i+1), false)
 		add("short", 0, -1, false)
+		add("leader", 5*time.Second, -1, false)
+		add("leader", 4*time.Second, i, false)
+		add("keys", 5*time.Second, -1, false)
+		add("keys", 5*time.Second, i, false)
 	}
 	add("churn", 5*time.Second, -1, false)
 	add("churn", 5*time.Second, 0, false)
@@ -194,6 +202,8 @@ func (r *runner) employ() {
 	add("contended", 2*time.Second, -1, true)
 	add("contended", time.Second, 1, true)
 	add("churn", 3*time.Second, -1, true)
+	add("keys", 3*time.Second, -1, true)
+	add("leader", 2*time.Second, -1, true)
 }
 
 // torment has the clients work and brings faults, with moments of calm.
@@ -209,8 +219,10 @@ func (r *runner) torment(ctx context.Context, report *report) error {
 			return err
 		}
 	}
-	guard := make(chan struct{})
-	go func() { defer close(guard); r.guard(work) }()
+	wg.Go(func() { r.guard(work) })
+	wg.Go(func() { r.look(work) })
+	wg.Go(func() { r.compact(work) })
+	r.watchers = r.watch()
 	n := newNemesis(r)
 	end := time.Now().Add(r.cfg.length)
 	for last := false; !last && ctx.Err() == nil && len(r.history.wrongs()) == 0; {
@@ -231,6 +243,7 @@ func (r *runner) torment(ctx context.Context, report *report) error {
 		if slow := r.progress(ctx, report); len(slow) > 0 {
 			report.violations = append(report.violations, slow...)
 			r.diagnose()
+			report.stuck = true
 			break
 		}
 		if bad := r.compare(ctx, report); !last && len(bad) > 0 && ctx.Err() == nil {
@@ -240,7 +253,6 @@ func (r *runner) torment(ctx context.Context, report *report) error {
 	}
 	report.faults = n.figures()
 	stop()
-	<-guard
 	for _, p := range r.processes {
 		_ = p.signal(syscall.SIGTERM)
 	}
@@ -320,12 +332,10 @@ func (r *runner) everybody() []*worker {
 func (r *runner) check(ctx context.Context, report *report) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	grants, losses := r.history.seen()
-	for i := range grants {
-		g := &grants[i]
-		g.Asked, g.From, g.To = g.Asked-r.began, g.From-r.began, g.To-r.began
-	}
-	outages := r.outages.seen()
+	add := func(bad ...string) { report.violations = append(report.violations, bad...) }
+	add(r.history.wrongs()...)
+	add(r.history.store.complain...)
+	outages, losses := r.outages.seen(), r.history.seenLosses()
 	for i := range losses {
 		losses[i].At -= r.began
 	}
@@ -336,17 +346,14 @@ func (r *runner) check(ctx context.Context, report *report) {
 			o.to -= r.began
 		}
 	}
-	bad := r.history.wrongs()
-	bad = append(bad, r.history.store.complain...)
-	bad = append(bad, checkBeliefs(grants)...)
-	bad = append(bad, checkTokens(grants)...)
-	bad = append(bad, checkLosses(losses, outages, r.cfg.nodes)...)
-	bad = append(bad, r.compare(ctx, report)...)
-	bad = append(bad, r.sameState(ctx)...)
-	report.violations = append(report.violations, bad...)
+	add(checkLosses(losses, outages, r.cfg.nodes)...)
+	if !report.stuck { // the nodes have been ended
+		add(r.compare(ctx, report)...)
+		add(r.sameState(ctx)...)
+		add(r.judge(ctx, report)...)
+	}
 	report.operations = r.history.counts
 	report.writes, report.stale, report.refused = r.history.store.figures()
-	report.grants = len(grants)
 }
 
 // mostTenures is how many tenures of a lock the cell tells at a time.
@@ -357,17 +364,20 @@ const mostTenures = 10_000
 func (r *runner) compare(ctx context.Context, report *report) []string {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	grants, _ := r.history.seen()
-	all := byName(grants)
+	all := acquiredIn(r.history.Sofar())
 	var bad []string
-	for _, name := range sortedNames(all) {
+	for _, name := range sortedNames(all.byName) {
+		if r.compared[name] == len(all.byName[name]) {
+			continue // nothing has happened to it since
+		}
 		told, err := r.admin.LockHistory(ctx, name, mostTenures)
 		if err != nil {
 			bad = append(bad, fmt.Sprintf("history of %q: %v", name, err))
 			continue
 		}
 		report.tenures += len(told.Tenures)
-		bad = append(bad, checkHistory(name, all[name], told, exclusive(name))...)
+		bad = append(bad, checkHistory(name, all, told, exclusive(name))...)
+		r.compared[name] = len(all.byName[name])
 	}
 	return bad
 }
@@ -398,6 +408,10 @@ func (r *runner) sameState(ctx context.Context) []string {
 func (r *runner) tearDown() {
 	for _, p := range r.processes {
 		p.kill()
+	}
+	if r.watchers != nil {
+		r.watchers.stop()
+		r.watchers.wg.Wait()
 	}
 	if r.admin != nil {
 		_ = r.admin.Close()

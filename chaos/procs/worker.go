@@ -7,9 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync/atomic"
 	"time"
 
+	"github.com/conch-lock/conch/chaos/check"
+	"github.com/conch-lock/conch/chaos/recorder"
 	"github.com/conch-lock/conch/sdk"
 )
 
@@ -22,31 +25,41 @@ type worker struct {
 	Pinned    string // the node that it stays with; empty: it goes where the leader is
 	Seed      uint64
 
-	to      recorder
+	to      listener
 	gate    *gate
 	absent  func() (back func()) // notes that it is out of touch on purpose; may be nil
 	rng     *rand.Rand
+	calls   *recorder.Client
 	client  *sdk.Client
 	session *sdk.Session
-	grants  atomic.Int64
+	grants  atomic.Int64 // what it got of what it asked for
+	values  int          // that it has written
+	seen    map[string]string
 }
 
 // kinds are what a worker can do.
 var kinds = map[string]func(*worker, context.Context){
 	"contended": (*worker).contend,
 	"shared":    (*worker).share,
+	"permits":   (*worker).permit,
 	"churn":     (*worker).churn,
 	"short":     (*worker).short,
+	"leader":    (*worker).lead,
+	"keys":      (*worker).keep,
 }
 
-// exclusive says of which locks nobody asks for shared holds.
-func exclusive(lock string) bool { return lock != sharedLock }
+// epoch is how long names are in use: then everybody goes on with others, so
+// that no part of the history grows too large to be put in order.
+const epoch = 20 * time.Second
 
-const sharedLock = "shared/0"
+// named is a name of this epoch, the same for all clients.
+func named(kind string, i int) string { return fmt.Sprintf("%s/%d.%d", kind, i, now()/epoch) }
 
 // work goes on until the context ends.
 func (w *worker) work(ctx context.Context) {
 	w.rng = rand.New(rand.NewPCG(w.Seed, 0))
+	w.calls = &recorder.Client{Name: w.Name, Sink: w.to, Now: now}
+	w.seen = map[string]string{}
 	if w.gate == nil {
 		w.gate = newGate()
 	}
@@ -76,6 +89,13 @@ func (w *worker) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
+// value is one that nobody has written before: its process is in it, as one that
+// is killed begins anew.
+func (w *worker) value() string {
+	w.values++
+	return fmt.Sprintf("%s-%d-%d", w.Name, os.Getpid(), w.values)
+}
+
 // ensure has a session, a new one when the last was lost; nil: there is none now.
 func (w *worker) ensure(ctx context.Context) *sdk.Session {
 	if s := w.session; s != nil {
@@ -102,6 +122,7 @@ func (w *worker) open(ctx context.Context, ttl time.Duration) *sdk.Session {
 
 // mourn records a session that is over although nobody closed it.
 func (w *worker) mourn(s *sdk.Session) {
+	w.calls.Over(s)
 	if err := s.Err(); err != nil && !errors.Is(err, sdk.ErrSessionClosed) {
 		w.to.lost(loss{
 			Client: w.Name, Session: s.ID(), TTL: s.TTL(), At: min(now(), at(s.Deadline())), Pinned: w.Pinned, Reason: err.Error(),
@@ -109,158 +130,49 @@ func (w *worker) mourn(s *sdk.Session) {
 	}
 }
 
-// take claims locks and holds them for a while. It says whether they were granted.
-func (w *worker) take(ctx context.Context, s *sdk.Session, hold time.Duration, try bool, name string, shared bool, more []string, opts ...sdk.LockOption) bool {
-	if shared {
-		opts = append(opts, sdk.Shared())
-	}
-	if len(more) > 0 {
-		opts = append(opts, sdk.And(more...))
-	}
-	asked := now()
-	claim := s.Lock
-	if try {
-		claim = s.TryLock
-	}
-	l, err := claim(ctx, name, opts...)
+// held waits as long as a grant is to be held, and says until when its client
+// believed in it.
+func (w *worker) held(g interface {
+	Done() <-chan struct{}
+	Err() error
+	Deadline() time.Time
+}, id int, hold time.Duration) {
 	from := now()
+	timer := time.NewTimer(hold)
+	select {
+	case <-timer.C:
+	case <-g.Done():
+		timer.Stop()
+	}
+	to := now()
+	if g.Err() != nil {
+		to = max(from, min(to, at(g.Deadline())))
+	}
+	w.calls.Believed(id, to)
+}
+
+// take claims locks and holds them for a while.
+func (w *worker) take(ctx context.Context, s *sdk.Session, hold time.Duration, try bool, items []check.Item, opts ...sdk.LockOption) {
+	g, err := w.calls.Lock(ctx, s, try, items, opts...)
 	if err != nil {
-		w.to.count("not granted: " + outcome(err))
-		return false
+		return
 	}
-	g := grant{
-		Client: w.Name, Session: s.ID(), Names: l.Names(), Shared: shared, Token: l.Token(), Revision: l.Revision(), Asked: asked, From: from,
-	}
-	w.to.granted(g)
 	w.grants.Add(1)
-	if !shared {
-		for _, n := range l.Names() {
-			if err := w.to.write(n, l.Token()); err != nil && l.Err() == nil {
+	if items[0].Mode == "" {
+		for _, n := range g.Names() {
+			if err := w.to.write(n, g.Token()); err != nil && g.Err() == nil {
 				w.to.count(refusedHolder)
 			}
 		}
 	}
-	timer := time.NewTimer(hold)
-	select {
-	case <-timer.C:
-	case <-l.Done():
-		timer.Stop()
-	}
-	g.To = now()
-	if l.Err() != nil {
-		g.To = max(g.From, min(g.To, at(l.Deadline())))
-	}
+	w.held(g, g.ID(), hold)
 	release, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	err = l.Unlock(release)
-	cancel()
-	g.Released = err == nil
-	if err != nil {
-		w.to.count("not released: " + outcome(err))
-	}
-	w.to.ended(g)
-	return true
+	defer cancel()
+	_ = w.calls.Unlock(release, g)
 }
 
 // refusedHolder is what must never happen: one that believes to hold the lock,
 // before and after its write, is refused for its token.
 const refusedHolder = "VIOLATION: the store refused the token of one that holds the lock"
 
-// outcome is an error in few words.
-func outcome(err error) string {
-	for _, e := range []struct {
-		err  error
-		name string
-	}{
-		{context.DeadlineExceeded, "gave up"}, {context.Canceled, "the run ended"}, {sdk.ErrHeld, "held"}, {sdk.ErrWaitTimedOut, "wait timed out"},
-		{sdk.ErrSessionExpired, "session expired"}, {sdk.ErrSessionClosed, "session closed"}, {sdk.ErrClosed, "client closed"},
-	} {
-		if errors.Is(err, e.err) {
-			return e.name
-		}
-	}
-	return err.Error()
-}
-
-// contend takes one of two locks that everybody wants.
-func (w *worker) contend(ctx context.Context) {
-	s := w.ensure(ctx)
-	if s == nil {
-		return
-	}
-	hold := time.Duration(w.rng.IntN(8)) * time.Millisecond
-	if w.rng.IntN(100) == 0 {
-		hold = time.Second
-	}
-	if w.rng.IntN(4) == 0 { // it gives up
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Duration(20+w.rng.IntN(3000))*time.Millisecond)
-		defer cancel()
-	}
-	w.take(ctx, s, hold, false, fmt.Sprintf("hot/%d", w.rng.IntN(2)), false, nil)
-}
-
-// share takes a lock together with others, now and then alone.
-func (w *worker) share(ctx context.Context) {
-	s := w.ensure(ctx)
-	if s == nil {
-		return
-	}
-	w.take(ctx, s, time.Duration(w.rng.IntN(10))*time.Millisecond, false, sharedLock, w.rng.IntN(4) != 0, nil)
-}
-
-// churn tries, waits for a little while, claims several at once, and gives up.
-func (w *worker) churn(ctx context.Context) {
-	s := w.ensure(ctx)
-	if s == nil {
-		return
-	}
-	names := []string{"churn/0", "churn/1", "churn/2"}
-	w.rng.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
-	hold := time.Duration(w.rng.IntN(10)) * time.Millisecond
-	switch w.rng.IntN(4) {
-	case 0:
-		w.take(ctx, s, hold, true, names[0], false, nil)
-	case 1:
-		w.take(ctx, s, hold, false, names[0], false, nil, sdk.WithWait(time.Duration(1+w.rng.IntN(200))*time.Millisecond))
-	case 2:
-		w.take(ctx, s, hold, false, names[0], false, names[1:1+w.rng.IntN(3)])
-	default:
-		ctx, cancel := context.WithTimeout(ctx, time.Duration(w.rng.IntN(30))*time.Millisecond)
-		defer cancel()
-		w.take(ctx, s, hold, false, names[0], false, nil)
-	}
-}
-
-// short opens a session that lives for a moment, and now and then falls silent
-// instead of closing it.
-func (w *worker) short(ctx context.Context) {
-	ttl := []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second}[w.rng.IntN(3)]
-	s := w.open(ctx, ttl)
-	if s == nil {
-		return
-	}
-	vanish := w.rng.IntN(4) == 0 && w.absent != nil
-	hold := time.Duration(w.rng.IntN(100)) * time.Millisecond
-	if vanish {
-		back := w.absent()
-		held := time.AfterFunc(hold, w.gate.silence) // while it holds the lock, or waits for it
-		until := time.AfterFunc(hold+ttl+ttl/2, w.gate.heal)
-		hold += 2 * ttl
-		defer func() {
-			held.Stop()
-			until.Stop()
-			w.gate.heal()
-			back()
-		}()
-	}
-	w.take(ctx, s, hold, false, "short/0", false, nil)
-	if s.Err() != nil {
-		w.mourn(s)
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	if s.Close(ctx) != nil {
-		w.to.count("session not closed in time")
-	}
-}
+func one(name string) []check.Item { return []check.Item{{Name: name}} }

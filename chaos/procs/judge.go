@@ -1,0 +1,128 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/conch-lock/conch/chaos/check"
+	"github.com/conch-lock/conch/chaos/recorder"
+	"github.com/conch-lock/conch/sdk"
+)
+
+// exclusive says of which locks nobody asks for shared holds.
+func exclusive(lock string) bool {
+	return !strings.HasPrefix(lock, "shared/") && !strings.HasPrefix(lock, "permits/")
+}
+
+// look looks at queues all the time.
+func (r *runner) look(ctx context.Context) {
+	calls := &recorder.Client{Name: "looker", Sink: r.history, Now: now}
+	for i := 0; ; i++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(30 * time.Millisecond):
+		}
+		look, cancel := context.WithTimeout(ctx, 2*time.Second)
+		if err := calls.Queue(look, r.admin, named("hot", i%2)); err != nil && ctx.Err() == nil {
+			r.history.count("a look at a queue failed")
+		}
+		cancel()
+	}
+}
+
+// kept is how many revisions compaction leaves.
+const kept = 2000
+
+// compact forgets history now and then.
+func (r *runner) compact(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(700 * time.Millisecond):
+		}
+		call, cancel := context.WithTimeout(ctx, 2*time.Second)
+		// It must not overtake the watchers of the audit, which may be cut off for a while.
+		upto := uint64(0)
+		for i, w := range r.watchers.audit {
+			if reached := w.reached.Load(); i == 0 || reached < upto {
+				upto = reached
+			}
+		}
+		if upto > kept {
+			if err := r.admin.Compact(call, upto-kept); err != nil && ctx.Err() == nil {
+				r.history.count("compaction failed")
+			} else {
+				r.history.count("compaction")
+			}
+		}
+		cancel()
+	}
+}
+
+// judge completes the history and has it judged.
+func (r *runner) judge(ctx context.Context, report *report) []string {
+	upto, elections, err := r.settle(ctx)
+	if err != nil {
+		return []string{fmt.Sprintf("the end of the history cannot be told: %v", err)}
+	}
+	h := r.history.History()
+	if err := r.watchers.finish(ctx, upto, elections, h); err != nil {
+		return []string{err.Error()}
+	}
+	report.history, report.revisions, report.queues = len(h.Operations), upto, len(h.Queues)
+	for i := range h.Watches {
+		report.deliveries += len(h.Watches[i].Deliveries)
+	}
+	var bad []string
+	for _, v := range check.All(h) {
+		bad = append(bad, v.String())
+	}
+	report.opinion = check.Sceptic{Timeout: 2 * time.Minute, Dir: r.cfg.dir}.Check(h)
+	for _, v := range report.opinion.Violations {
+		bad = append(bad, v.String())
+	}
+	if len(bad) > 0 {
+		bad = append(bad, r.keepHistory(h))
+	}
+	return bad
+}
+
+// keepHistory writes the history down for who looks into a violation.
+func (r *runner) keepHistory(h *check.History) string {
+	file := filepath.Join(r.cfg.dir, "history.json")
+	f, err := os.Create(file)
+	if err != nil {
+		return err.Error()
+	}
+	defer f.Close()
+	if err := h.Write(f); err != nil {
+		return err.Error()
+	}
+	return "the history is in " + file
+}
+
+// settle gives the revision up to which the history is judged, and that of the
+// last change of an election up to there.
+func (r *runner) settle(ctx context.Context) (upto, elections uint64, err error) {
+	// What the workers left behind ends with their sessions; none is longer.
+	keys, err := r.admin.Range(ctx, sdk.One("no such key"))
+	if err != nil {
+		return 0, 0, err
+	}
+	found, err := r.admin.Range(ctx, sdk.Prefix(""), sdk.InSpace(sdk.Elections), sdk.AtRevision(keys.Revision))
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, kv := range found.KVs {
+		elections = max(elections, kv.ModRevision)
+	}
+	return keys.Revision, elections, nil
+}

@@ -1,0 +1,79 @@
+//go:build linux
+
+package main
+
+import (
+	"sync"
+	"time"
+)
+
+// outage is a time in which a node, or a client, cannot do what it should.
+type outage struct {
+	what   string
+	nodes  []string
+	client string
+	cell   bool // it may hold up everybody, as a leader does whose packets are lost
+	from   instant
+	to     instant // 0: it lasts
+}
+
+func (o *outage) during(from, to instant) bool { return o.from < to && (o.to == 0 || o.to > from) }
+
+// outages are what was wrong when, with whom.
+type outages struct {
+	mu   sync.Mutex
+	list []*outage
+}
+
+// begin notes that something is wrong, and end that it is no more. A client is
+// named alone; without a client, no nodes means all.
+func (o *outages) begin(what, client string, nodes ...string) (end func()) {
+	x := &outage{what: what, client: client, nodes: nodes, from: now()}
+	return o.add(x)
+}
+
+func (o *outages) add(x *outage) (end func()) {
+	o.mu.Lock()
+	o.list = append(o.list, x)
+	o.mu.Unlock()
+	return func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if x.to == 0 {
+			x.to = now()
+		}
+	}
+}
+
+func (o *outages) seen() []outage {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	out := make([]outage, len(o.list))
+	for i, x := range o.list {
+		out[i] = *x
+	}
+	return out
+}
+
+// starved is by how much this process may be late until it counts as stopped.
+const starved = 150 * time.Millisecond
+
+// watchSelf notes when this process does not run: its clients are then no
+// better than stopped ones. It ends with stop.
+func (o *outages) watchSelf(stop <-chan struct{}) {
+	const step = 20 * time.Millisecond
+	ticker := time.NewTicker(step)
+	defer ticker.Stop()
+	for last := now(); ; {
+		select {
+		case <-stop:
+			return
+		case <-ticker.C:
+		}
+		t := now()
+		if t-last > step+starved {
+			o.add(&outage{what: "this program was starved", from: last, to: t})
+		}
+		last = t
+	}
+}
