@@ -77,10 +77,45 @@ type call struct {
 	over   atomic.Bool
 }
 
+// weight is what a request takes in memory beside its bytes on the wire, at
+// most about.
+func weight(op any) int {
+	const (
+		request = 128
+		part    = 160
+	)
+	switch q := op.(type) {
+	case *api.OpenSessionRequest:
+		return request + part*len(q.GetLabels())
+	case *api.KeepAliveRequest:
+		return request + part*len(q.GetSessions())
+	case *api.AcquireRequest:
+		return request + part*(len(q.GetItems())+len(q.GetLabels()))
+	case *api.CampaignRequest:
+		return request + part*len(q.GetLabels())
+	case *api.TxnRequest:
+		return request + 2*part*txnParts(q)
+	}
+	return request
+}
+
+func txnParts(q *api.TxnRequest) int {
+	n := len(q.GetCompares()) + len(q.GetSuccess()) + len(q.GetFailure())
+	for _, ops := range [][]*api.Op{q.GetSuccess(), q.GetFailure()} {
+		for _, op := range ops {
+			if t := op.GetTxn(); t != nil {
+				n += txnParts(t)
+			}
+		}
+	}
+	return n
+}
+
 // load counts what is under way, all clients together.
 type load struct {
 	bytes   atomic.Int64
 	calls   atomic.Int64
+	queued  atomic.Int64 // bytes that wait to be written
 	metrics *requestMetrics
 }
 

@@ -93,7 +93,10 @@ type Config struct {
 	// FS is where DataDir lies. Default: the file system of the machine.
 	FS disk.FS
 
-	// MaxConnections bounds the connections to the client port. Default 10,000.
+	// MaxConnections bounds the connections to the client port; for another one
+	// that which has not asked for anything for the longest is closed, and when
+	// all have, the new one. Default 10,000, or fewer where the process may not
+	// open as many files: some are kept for the node itself.
 	MaxConnections int
 	// MaxInFlight bounds the requests of one stream that await their answer;
 	// more are refused with OVERLOADED. Default 16,384.
@@ -118,6 +121,9 @@ type Config struct {
 	// idleTimeout is how long a connection may be open without a call on it. It
 	// also ends one that sends messages of no call, which DRPC keeps waiting.
 	idleTimeout time.Duration
+	// intakeBytes bounds the messages of clients that are being read, beyond the
+	// first 64 KiB of each connection.
+	intakeBytes int64
 }
 
 const defaultQuota = 2 << 30
@@ -136,6 +142,7 @@ func (c Config) withDefaults() Config {
 	defaultTo(&c.Patience, 10*time.Second)
 	defaultTo(&c.HandOver, 3*time.Second)
 	defaultTo(&c.idleTimeout, 10*time.Second)
+	defaultTo(&c.intakeBytes, 256<<20)
 	if c.FS == nil {
 		c.FS = disk.OS{}
 	}

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"container/list"
 	"crypto/tls"
 	"io"
 	"net"
@@ -19,6 +20,15 @@ type conn struct {
 	replay  []byte
 	in, out *atomic.Uint64 // counters of bytes
 
+	intake  *intake
+	pending atomic.Int64 // bytes read since the last message was complete
+	allowed int64        // how many they may be; of whoever reads
+	lately  atomic.Int64 // when a large message was last complete, in Unix nanoseconds
+
+	stranger *list.Element // in listener.strangers; guarded by its mu
+	said     atomic.Bool   // it has asked for something
+	onKnown  func()        // called once, then
+
 	once    sync.Once
 	onClose func()
 }
@@ -34,7 +44,36 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	n, err := c.Conn.Read(p)
 	c.in.Add(uint64(n))
+	if waiting := c.pending.Add(int64(n)); waiting > c.allowed && n > 0 {
+		if c.allowed = c.intake.grow(c, waiting); c.allowed == 0 {
+			_ = c.Close()
+			return 0, errIntake
+		}
+	}
 	return n, err
+}
+
+// complete says that a message has been read to its end.
+func (c *conn) complete() {
+	c.known()
+	if c.pending.Swap(0) > freeIntake {
+		c.lately.Store(time.Now().UnixNano())
+	}
+}
+
+// known says that the client has asked for something.
+func (c *conn) known() {
+	if !c.said.Load() && !c.said.Swap(true) {
+		c.onKnown()
+	}
+}
+
+// rest says that a request is over and nothing of it is kept.
+func (c *conn) rest() {
+	c.known()
+	c.pending.Store(0)
+	c.allowed = freeIntake
+	c.intake.release(c)
 }
 
 func (c *conn) Write(p []byte) (int, error) {
@@ -59,7 +98,10 @@ func (c *conn) rush() {
 // Close may be called more than once.
 func (c *conn) Close() error {
 	err := c.raw.Close()
-	c.once.Do(c.onClose)
+	c.once.Do(func() {
+		c.intake.release(c)
+		c.onClose()
+	})
 	return err
 }
 

@@ -112,11 +112,22 @@ func TestSlowWatcher(t *testing.T) {
 	if next > last {
 		t.Fatal("the watch missed nothing: it was not slow")
 	}
-	// It goes on where it was told to.
-	again := slow.watch(watchKeys("k", "", next))
-	list := slow.events(again, int(last-next+1))
-	if list[0].GetKv().GetModRevision() != next {
-		t.Errorf("resumed at revision %d, want %d", list[0].GetKv().GetModRevision(), next)
+	// It goes on where it was told to, more than once where the machine is slow.
+	for again := slow.watch(watchKeys("k", "", next)); next <= last; {
+		r := slow.answer(again)
+		if e := r.GetError(); e.GetCode() == api.Code_LAGGING && e.GetRevision() == next {
+			again = slow.watch(watchKeys("k", "", next))
+			continue
+		}
+		for _, e := range r.GetWatch().GetEvents() {
+			if e.GetKv().GetModRevision() != next {
+				t.Fatalf("resumed: event of revision %d, want %d", e.GetKv().GetModRevision(), next)
+			}
+			next++
+		}
+		if r.GetError() != nil {
+			t.Fatalf("resumed: %v", r.GetError())
+		}
 	}
 }
 
@@ -286,6 +297,38 @@ func TestConnectionCap(t *testing.T) {
 	eventually(t, "room for another", func() bool { return c.nodes[0].listener.connections() == 1 })
 	connect(t, c.address(0)).put("k", "v")
 	a.put("k", "w")
+}
+
+// TestStrangersMakeRoom: connections that ask for nothing do not keep clients out.
+func TestStrangersMakeRoom(t *testing.T) {
+	c := newCluster(t, 1, func(cfg *Config) { cfg.MaxConnections, cfg.idleTimeout = 4, time.Hour })
+	good := connect(t, c.address(0))
+	for i := range 12 {
+		raw, err := net.Dial("tcp", c.address(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer raw.Close()
+		if i%3 > 0 { // some say what they talk, and no more
+			_, _ = raw.Write([]byte(drpcmigrate.DRPCHeader[:i%3*4]))
+		}
+	}
+	another := connect(t, c.address(0))
+	another.put("k", "v")
+	good.put("k", "w")
+	if n := c.nodes[0].listener.limited.Load(); n < 9 {
+		t.Errorf("%d strangers were closed, want at least 9", n)
+	}
+}
+
+// TestFilesAreSpared: clients cannot take the files that the log needs.
+func TestFilesAreSpared(t *testing.T) {
+	for limit, want := range map[uint64]int{0: 10_000, 256: 64, 400: 100, 1024: 640, 4096: 3712, 1 << 20: 10_000, 1 << 63: 10_000} {
+		s := &Server{cfg: Config{}.withDefaults()}
+		if s.spareFiles(limit); s.cfg.MaxConnections != want {
+			t.Errorf("with %d files: %d connections, want %d", limit, s.cfg.MaxConnections, want)
+		}
+	}
 }
 
 // connectThrough is connect over a connection that the test holds.

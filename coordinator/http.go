@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	stdlog "log"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -24,17 +25,23 @@ func (s *Server) newHTTP(h *rpcHandler) *http.Server {
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.Handle("GET /metrics", s.metrics.handler())
-	methods := drpchttp.NewWithOptions(h,
-		drpchttp.WithProtocol("*", jsonProtocol{}),
-		drpchttp.WithProtocol("application/json", jsonProtocol{}))
+	methods := drpchttp.NewWithOptions(h, drpchttp.WithProtocol("application/json", jsonProtocol{h.decoding}))
 	mux.Handle("POST /conch.v1.Conch/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), maxUnaryCall)
 		defer cancel()
-		methods.ServeHTTP(w, r.WithContext(ctx))
+		// The package knows other protocols, and chooses by this.
+		r = r.Clone(ctx)
+		r.Header.Set("Content-Type", "application/json")
+		methods.ServeHTTP(w, r)
 	}))
 	return &http.Server{
 		// A page in somebody's browser must not take locks.
-		Handler:           http.NewCrossOriginProtection().Handler(mux),
+		Handler: http.NewCrossOriginProtection().Handler(mux),
+		ConnState: func(c net.Conn, state http.ConnState) {
+			if c, ok := c.(*conn); ok && state == http.StateIdle {
+				c.rest()
+			}
+		},
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
@@ -79,14 +86,18 @@ func health(w http.ResponseWriter, err error) {
 
 // jsonProtocol is how a unary method is called over HTTP: JSON both ways, and an
 // error as an object with its code, message and whether it is definite.
-type jsonProtocol struct{}
+type jsonProtocol struct {
+	decoding *decoding
+}
 
 // NewStream implements drpchttp.Protocol.
-func (jsonProtocol) NewStream(w http.ResponseWriter, r *http.Request) drpchttp.Stream {
-	return &jsonStream{ctx: r.Context(), body: http.MaxBytesReader(w, r.Body, maxFrame), w: w}
+func (p jsonProtocol) NewStream(w http.ResponseWriter, r *http.Request) drpchttp.Stream {
+	return &jsonStream{decoding: p.decoding, ctx: r.Context(), body: http.MaxBytesReader(w, r.Body, maxFrame), w: w}
 }
 
 type jsonStream struct {
+	decoding *decoding
+
 	ctx    context.Context
 	body   io.Reader
 	w      http.ResponseWriter
@@ -116,6 +127,13 @@ func (s *jsonStream) MsgRecv(msg drpc.Message, enc drpc.Encoding) error {
 	}
 	if len(b) == 0 {
 		b = []byte("{}")
+	}
+	if err := s.decoding.measureJSON(b); err != nil {
+		return err
+	}
+	if len(b) > largeMessage {
+		s.decoding.places <- struct{}{}
+		defer func() { <-s.decoding.places }()
 	}
 	if err := drpchttp.JSONUnmarshal(b, msg, enc); err != nil {
 		return &rpcError{invalid("the body of the request is not the JSON of its message: %v", err)}

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"container/list"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -28,6 +29,7 @@ type listener struct {
 	max     int
 	timeout time.Duration // of writes
 	log     zerolog.Logger
+	intake  *intake
 	serve   func(ctx context.Context, c *conn) // returns when the connection is over
 
 	accepted, limited, failed, in, out atomic.Uint64
@@ -39,14 +41,15 @@ type listener struct {
 	once    sync.Once
 	wg      sync.WaitGroup
 
-	mu     sync.Mutex
-	closed bool
-	conns  map[*conn]struct{}
+	mu        sync.Mutex
+	closed    bool
+	conns     map[*conn]struct{}
+	strangers list.List // those of them that have not asked for anything yet, the longest first
 }
 
 func newListener(base net.Listener, cfg Config, log zerolog.Logger, serve func(context.Context, *conn)) *listener {
 	l := &listener{
-		base: base, tls: cfg.ClientTLS, max: cfg.MaxConnections, timeout: cfg.WriteTimeout, log: log, serve: serve,
+		base: base, tls: cfg.ClientTLS, max: cfg.MaxConnections, timeout: cfg.WriteTimeout, log: log, intake: newIntake(cfg.intakeBytes), serve: serve,
 		http: make(chan net.Conn), closing: make(chan struct{}), conns: map[*conn]struct{}{},
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
@@ -80,24 +83,62 @@ func (l *listener) run() {
 
 // take serves a connection on a goroutine of its own, if there is room.
 func (l *listener) take(raw net.Conn) {
-	c := &conn{Conn: raw, raw: raw, timeout: l.timeout, in: &l.in, out: &l.out}
+	c := &conn{Conn: raw, raw: raw, timeout: l.timeout, in: &l.in, out: &l.out, intake: l.intake, allowed: freeIntake}
+	c.onKnown = func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.known(c)
+	}
 	c.onClose = func() {
 		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.known(c)
 		delete(l.conns, c)
-		l.mu.Unlock()
 	}
 	l.mu.Lock()
-	room := !l.closed && len(l.conns) < l.max
+	closed := l.closed
+	var victim *conn
+	if len(l.conns) >= l.max {
+		victim = l.longestStranger()
+	}
+	room := !closed && len(l.conns) < l.max
 	if room {
 		l.conns[c] = struct{}{}
+		c.stranger = l.strangers.PushBack(c)
 		l.wg.Go(func() { l.route(c) })
 	}
 	l.mu.Unlock()
 	if !room {
-		_ = c.Close()
-		if l.limited.Add(1)%1024 == 1 {
-			l.log.Warn().Stringer("client", raw.RemoteAddr()).Int("allowed", l.max).Msg("connection closed: too many clients are connected")
-		}
+		victim = c
+	}
+	if victim == nil {
+		return
+	}
+	_ = victim.Close()
+	if l.limited.Add(1)%1024 == 1 && !closed {
+		l.log.Warn().Stringer("client", victim.RemoteAddr()).Int("allowed", l.max).Msg("connection closed: too many clients are connected")
+	}
+}
+
+// longestStranger takes out the connection that has been open for the longest
+// without having asked for anything; nil: all have. It expects l.mu to be held.
+func (l *listener) longestStranger() *conn {
+	e := l.strangers.Front()
+	if e == nil {
+		return nil
+	}
+	c := e.Value.(*conn)
+	l.known(c)
+	delete(l.conns, c)
+	return c
+}
+
+// known says that a connection is no stranger any more. It expects l.mu to be
+// held.
+func (l *listener) known(c *conn) {
+	if c.stranger != nil {
+		l.strangers.Remove(c.stranger)
+		c.stranger = nil
 	}
 }
 

@@ -168,6 +168,7 @@ var gauges = []struct {
 	{"conch_connections", "Connections to the client port.", nil},
 	{"conch_connections_accepted_total", "Connections taken by the client port.", nil},
 	{"conch_connections_limited_total", "Connections closed because there were too many.", nil},
+	{"conch_connections_crowded_out_total", "Connections closed because too much of unfinished messages was kept.", nil},
 	{"conch_accept_failures_total", "Failures to take a connection.", nil},
 	{"conch_client_received_bytes_total", "Bytes received from clients.", nil},
 	{"conch_client_sent_bytes_total", "Bytes sent to clients.", nil},
@@ -214,6 +215,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	put("conch_connections", float64(l.connections()))
 	put("conch_connections_accepted_total", float64(l.accepted.Load()))
 	put("conch_connections_limited_total", float64(l.limited.Load()))
+	put("conch_connections_crowded_out_total", float64(l.intake.closed.Load()))
 	put("conch_accept_failures_total", float64(l.failed.Load()))
 	put("conch_client_received_bytes_total", float64(l.in.Load()))
 	put("conch_client_sent_bytes_total", float64(l.out.Load()))

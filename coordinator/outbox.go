@@ -3,6 +3,7 @@ package coordinator
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/conch-lock/conch/api"
 )
@@ -15,6 +16,13 @@ const (
 	maxResponse = 3 << 20
 )
 
+// Bounds of what waits for all clients together: past maxQueued, a client may
+// have no more than fairQueue waiting for it.
+const (
+	maxQueued = 1 << 30
+	fairQueue = 256 << 10
+)
+
 // outbox is what waits to be written to one stream. Anybody may add, one
 // goroutine takes.
 //
@@ -24,6 +32,7 @@ const (
 // bounded, and nobody waits for it.
 type outbox struct {
 	limit int
+	all   *atomic.Int64 // bytes of all outboxes
 	wake  chan struct{} // holds one token when there is something to do
 
 	mu     sync.Mutex
@@ -36,8 +45,8 @@ type outbox struct {
 	thirst bool       // somebody waits until there is room again
 }
 
-func newOutbox(limit int) *outbox {
-	return &outbox{limit: limit, wake: make(chan struct{}, 1)}
+func newOutbox(limit int, all *atomic.Int64) *outbox {
+	return &outbox{limit: limit, all: all, wake: make(chan struct{}, 1)}
 }
 
 // add queues a response without waking the writer. It says whether that cut the
@@ -53,19 +62,21 @@ func (o *outbox) add(r *api.Response) (cut bool) {
 	if o.ended != nil {
 		return false
 	}
-	if o.bytes+size > o.limit {
+	if o.bytes+size > o.limit || o.bytes+size > fairQueue && o.all.Load()+int64(size) > maxQueued {
 		o.ended = &api.Error{
 			Code: api.Code_OVERLOADED, RetryAfterMs: retryOverload,
 			Message: "the client did not read what it was sent: too much waits for it, and it was cut off",
 		}
 		o.cut = true
 		o.queue, o.sizes = nil, nil
+		o.all.Add(int64(o.taken - o.bytes))
 		o.bytes = o.taken
 		return true
 	}
 	o.queue = append(o.queue, r)
 	o.sizes = append(o.sizes, size)
 	o.bytes += size
+	o.all.Add(int64(size))
 	return false
 }
 
@@ -94,6 +105,17 @@ func (o *outbox) end(e *api.Error) {
 	}
 	o.mu.Unlock()
 	o.signal()
+}
+
+// close drops what is left once nobody writes any more.
+func (o *outbox) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ended == nil {
+		o.ended = refuseStream("the stream is over")
+	}
+	o.all.Add(-int64(o.bytes))
+	o.queue, o.sizes, o.bytes, o.taken = nil, nil, 0, 0
 }
 
 // take empties the queue up to the size of a frame. With nothing left, ended
@@ -129,6 +151,7 @@ func (o *outbox) written() (relieved bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.bytes -= o.taken
+	o.all.Add(-int64(o.taken))
 	o.taken = 0
 	if o.thirst && o.bytes < o.limit/4 {
 		o.thirst = false

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rs/zerolog"
 	"storj.io/drpc"
+	"storj.io/drpc/drpcctx"
 	"storj.io/drpc/drpcmanager"
 	"storj.io/drpc/drpcmux"
 	"storj.io/drpc/drpcserver"
@@ -21,6 +22,8 @@ const (
 	// maxFrame is the largest message that a client may send; the connection of
 	// one that sends more is closed.
 	maxFrame = 4 << 20
+	// rpcStream is the one method that is a stream.
+	rpcStream = "/conch.v1.Conch/Stream"
 	// maxUnaryCall is how long a unary call is served at most.
 	maxUnaryCall = maxUnaryWait + 10*time.Second
 )
@@ -28,14 +31,15 @@ const (
 // rpcHandler calls the methods of the service. A panic in one is that call's
 // end alone.
 type rpcHandler struct {
-	mux     *drpcmux.Mux
-	log     zerolog.Logger
-	metrics *requestMetrics
-	idle    time.Duration // how long a connection may be open without a call on it
+	mux      *drpcmux.Mux
+	log      zerolog.Logger
+	metrics  *requestMetrics
+	decoding *decoding
+	idle     time.Duration // how long a connection may be open without a call on it
 }
 
 func newRPCHandler(s service, log zerolog.Logger, m *requestMetrics) (*rpcHandler, error) {
-	h := &rpcHandler{mux: drpcmux.New(), log: log, metrics: m, idle: s.loop.cfg.idleTimeout}
+	h := &rpcHandler{mux: drpcmux.New(), log: log, metrics: m, decoding: newDecoding(), idle: s.loop.cfg.idleTimeout}
 	if err := api.DRPCRegisterConch(h.mux, s); err != nil {
 		return nil, fmt.Errorf("register the methods: %w", err)
 	}
@@ -51,6 +55,14 @@ func (h *rpcHandler) HandleRPC(stream drpc.Stream, rpc string) (err error) {
 			err = &rpcError{internal(p)}
 		}
 	}()
+	if wire, ok := stream.(*drpcstream.Stream); ok {
+		b := &bounded{Stream: stream, wire: wire, decoding: h.decoding, keep: rpc == rpcStream}
+		if tr, ok := drpcctx.Transport(wire.Context()); ok {
+			b.conn, _ = tr.(*conn)
+		}
+		defer b.done()
+		stream = b
+	}
 	return h.mux.HandleRPC(stream, rpc)
 }
 

@@ -88,6 +88,7 @@ func (s *Server) start() error {
 	if err != nil {
 		return err
 	}
+	s.spareFiles(openFiles())
 	s.listener = newListener(s.cfg.ClientListener, s.cfg, s.log, handler.serveRPC)
 	s.metrics.registry.MustRegister(newCollector(s))
 	s.http = s.newHTTP(handler)
@@ -132,6 +133,22 @@ func (s *Server) listen() error {
 		s.cfg.ClientTLS.NextProtos = []string{"http/1.1"}
 	}
 	return nil
+}
+
+// filesOfNode is how many of the files that the process may open are not for
+// clients: connections of other nodes, the log and snapshots. A log that cannot
+// open its next file ends the node.
+const filesOfNode = 384
+
+// spareFiles lowers the bound of connections to what the process may open.
+func (s *Server) spareFiles(limit uint64) {
+	most := int64(max(limit/4, limit-min(limit, filesOfNode)))
+	if limit == 0 || limit > 1<<40 || int64(s.cfg.MaxConnections) <= most {
+		return
+	}
+	s.log.Warn().Uint64("files_allowed", limit).Int("wanted", s.cfg.MaxConnections).Int64("connections_allowed", most).
+		Msg("the process may not open enough files for as many clients as are allowed: raise its limit (ulimit -n)")
+	s.cfg.MaxConnections = int(most)
 }
 
 func (s *Server) startHost() error {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"storj.io/drpc"
-	"storj.io/drpc/drpcctx"
 	"storj.io/drpc/drpcstream"
 	"storj.io/drpc/drpcwire"
 
@@ -21,6 +20,7 @@ import (
 type stream struct {
 	loop   *loop
 	number uint64 // rises with every stream that is opened
+	in     *bounded
 	wire   *drpcstream.Stream
 	conn   *conn // nil when the transport is not one of the client port
 	out    *outbox
@@ -56,19 +56,16 @@ var errNotStream = errors.New("the stream needs a DRPC connection: use the unary
 
 // serveStream runs a stream until it ends.
 func (l *loop) serveStream(s api.DRPCConch_StreamStream) error {
-	var wire *drpcstream.Stream
+	var in *bounded
 	if g, ok := s.(interface{ GetStream() drpc.Stream }); ok {
-		wire, _ = g.GetStream().(*drpcstream.Stream)
+		in, _ = g.GetStream().(*bounded)
 	}
-	if wire == nil {
+	if in == nil {
 		return errNotStream
 	}
 	st := &stream{
-		loop: l, number: l.opened.Add(1), wire: wire, out: newOutbox(l.cfg.MaxQueueBytes),
+		loop: l, number: l.opened.Add(1), in: in, wire: in.wire, conn: in.conn, out: newOutbox(l.cfg.MaxQueueBytes, &l.load.queued),
 		attached: map[sessions.ID]struct{}{}, watches: map[uint64]*watch{},
-	}
-	if tr, ok := drpcctx.Transport(s.Context()); ok {
-		st.conn, _ = tr.(*conn)
 	}
 	l.server.streams.Add(1)
 	defer l.server.streams.Done()
@@ -84,6 +81,7 @@ func (l *loop) serveStream(s api.DRPCConch_StreamStream) error {
 	}
 	writer.Wait()
 	stop()
+	st.out.close()
 	l.submit(item{run: func() { l.leave(st) }})
 	return nil
 }
@@ -121,6 +119,7 @@ func (st *stream) read(ctx context.Context, s api.DRPCConch_StreamStream) (err e
 		}
 		st.loop.submit(items...)
 		clear(items)
+		st.in.done()
 		if err := st.makeRoom(ctx); err != nil {
 			return err
 		}
@@ -144,7 +143,7 @@ func (st *stream) accept(req *api.Request, began time.Time) (item, error) {
 		}
 		return item{}, &rpcError{invalid("the first request of a stream is hello, not %v", m)}
 	}
-	size := req.SizeVT() + 128
+	size := req.SizeVT() + weight(op)
 	c := &call{method: m, id: req.GetId(), size: size, began: began, stream: st, load: st.loop.load}
 	if e := st.loop.admit(c); e != nil {
 		c.refuse(e)

@@ -24,7 +24,7 @@ func (s service) do(ctx context.Context, req *api.Request) (*api.Response, *call
 	}
 	answer := make(chan *api.Response, 1)
 	c := &call{
-		method: m, size: req.SizeVT() + 128, began: time.Now(), load: s.loop.load,
+		method: m, size: req.SizeVT() + weight(op), began: time.Now(), load: s.loop.load,
 		answer: func(r *api.Response) { answer <- r }, // once: there is room
 	}
 	e := s.loop.admit(c)

@@ -11,10 +11,12 @@ import (
 
 // Bounds of watches.
 const (
-	maxWatches      = 16_384   // of one stream
-	maxWatchKeys    = 16 << 20 // bytes of the keys of one stream's watches
-	maxWatchAnswer  = 1 << 20  // bytes of one response, but for a single larger event
-	catchUpEvents   = 512      // of one step through the history
+	maxWatches      = 16_384    // of one stream
+	maxWatchKeys    = 16 << 20  // bytes of the keys of one stream's watches
+	maxAllWatchKeys = 256 << 20 // bytes of the keys of a node's watches
+	maxAllRanges    = 100_000   // watches of ranges of a node: each change is compared with all of them
+	maxWatchAnswer  = 1 << 20   // bytes of one response, but for a single larger event
+	catchUpEvents   = 512       // of one step through the history
 	catchUpBytes    = 512 << 10
 	progressEvery   = 5 * time.Second
 	watchEventExtra = 48 // bytes that an event is reckoned with beside its texts
@@ -61,6 +63,8 @@ type watches struct {
 	ranges map[*watch]struct{}
 	behind map[*stream]struct{} // streams with watches that can catch up now
 	count  int
+	bytes  int  // as they are reckoned
+	spans  int  // watches of ranges, live or behind
 	going  bool // a step of catching up is due
 }
 
@@ -99,10 +103,19 @@ func (ws *watches) dim(w *watch) {
 	}
 }
 
+// add reckons a watch in (1) or out (-1).
+func (ws *watches) add(w *watch, sign int) {
+	ws.count += sign
+	ws.bytes += sign * w.size()
+	if w.end != "" {
+		ws.spans += sign
+	}
+}
+
 // remove forgets a watch.
 func (ws *watches) remove(w *watch) {
 	ws.dim(w)
-	ws.count--
+	ws.add(w, -1)
 }
 
 // prepareWatch checks a watch. One that begins now first makes sure what now is.
@@ -142,6 +155,12 @@ func (l *loop) startWatch(c *call, w *watch) {
 	case st.watchBytes+w.size() > maxWatchKeys:
 		l.refuse(c, refuse(api.Code_LIMIT_REACHED, "the keys of the watches of this stream have %d bytes: at most %d are allowed", st.watchBytes+w.size(), maxWatchKeys))
 		return
+	case l.watches.bytes+w.size() > maxAllWatchKeys:
+		l.refuse(c, refuse(api.Code_LIMIT_REACHED, "the keys of all watches of this node have %d bytes: at most %d are allowed", l.watches.bytes+w.size(), maxAllWatchKeys))
+		return
+	case w.end != "" && l.watches.spans >= maxAllRanges:
+		l.refuse(c, refuse(api.Code_LIMIT_REACHED, "%d watches of ranges on this node, which is the limit", maxAllRanges))
+		return
 	case w.next < s.Compacted():
 		e := refuse(api.Code_COMPACTED, "watch from revision %d: it has been compacted, the oldest kept is %d", w.next, s.Compacted())
 		e.Revision = s.Compacted()
@@ -150,7 +169,7 @@ func (l *loop) startWatch(c *call, w *watch) {
 	}
 	st.watches[w.id] = w
 	st.watchBytes += w.size()
-	l.watches.count++
+	l.watches.add(w, 1)
 	l.reply(c, &api.Response{Result: &api.Response_Watch{Watch: &api.WatchResponse{Started: true, Revision: w.next - 1}}})
 	if w.next > s.Revision() {
 		l.watches.live(w)

@@ -27,6 +27,8 @@ type Client struct {
 	log  zerolog.Logger
 	gate *gate
 
+	shapes *api.Shapes
+
 	ctx    context.Context // ends with the client
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -69,6 +71,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 		banned: make(map[string]time.Duration), calls: make(map[uint64]*call),
 		sessions: make(map[SessionID]*Session), watches: make(map[*watch]struct{}),
 		placed: make(map[uint64]*watch), failures: make(map[string]error), wakeAt: never,
+		shapes: api.NewShapes(),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	dialCtx, cancel := context.WithTimeout(ctx, cfg.DialTimeout)

@@ -41,6 +41,7 @@ type link struct {
 	node     string // name of the node that serves it
 	conn     *drpcconn.Conn
 	stream   api.DRPCConch_StreamClient
+	decoder  decoder
 	flush    func() error
 	ctx      context.Context         // ends when the link failed; its cause says why
 	fail     context.CancelCauseFunc // ends the link for a reason; never blocks
@@ -133,7 +134,7 @@ func (c *Client) hello(endpoint string, conn *drpcconn.Conn) (*link, error) {
 	}
 	l := &link{
 		c: c, endpoint: endpoint, conn: conn, stream: stream, flush: flusher(stream),
-		wake: make(chan struct{}, 1),
+		decoder: decoder{c.shapes}, wake: make(chan struct{}, 1),
 	}
 	l.ctx, l.fail = context.WithCancelCause(context.Background())
 	name := version
@@ -147,7 +148,7 @@ func (c *Client) hello(endpoint string, conn *drpcconn.Conn) (*link, error) {
 	if err := l.flush(); err != nil {
 		return nil, err
 	}
-	frames, err := stream.Recv()
+	frames, err := l.receive()
 	if err != nil {
 		return nil, streamError(err)
 	}
@@ -165,6 +166,38 @@ func (c *Client) hello(endpoint string, conn *drpcconn.Conn) (*link, error) {
 		return nil, errors.New("the first answer is not a hello")
 	}
 	return l, nil
+}
+
+// receive waits for the next message of the server.
+func (l *link) receive() (*api.ServerFrames, error) {
+	frames := new(api.ServerFrames)
+	if err := l.stream.MsgRecv(frames, l.decoder); err != nil {
+		return nil, err
+	}
+	return frames, nil
+}
+
+// decoder is the encoding of a server's messages, which refuses those that
+// would take too much memory or stack to decode.
+type decoder struct {
+	shapes *api.Shapes
+}
+
+// Marshal implements drpc.Encoding.
+func (decoder) Marshal(msg drpc.Message) ([]byte, error) {
+	return nil, fmt.Errorf("a %T is not sent", msg)
+}
+
+// Unmarshal implements drpc.Encoding.
+func (d decoder) Unmarshal(b []byte, msg drpc.Message) error {
+	frames, ok := msg.(*api.ServerFrames)
+	if !ok {
+		return fmt.Errorf("a %T is not received", msg)
+	}
+	if err := d.shapes.Measure(frames, b, api.MaxServerParts); err != nil {
+		return err
+	}
+	return frames.UnmarshalVT(b)
 }
 
 // errHungUp stands for the errors by which DRPC tells of a connection that the
@@ -358,7 +391,7 @@ func (l *link) sent(ca *call, now time.Duration) {
 func (l *link) read() {
 	defer l.wg.Done()
 	for {
-		frames, err := l.stream.Recv()
+		frames, err := l.receive()
 		if err != nil {
 			l.fail(fmt.Errorf("read: %w", streamError(err)))
 			return

@@ -73,7 +73,8 @@ type Config struct {
 	MaxSnapshots int
 
 	// MaxConnections bounds connections taken, MaxHandshakes those of them that
-	// have not said yet who they are. More are closed at once. Defaults 256, 32.
+	// have not said yet who they are. For another one that which has not said so
+	// for the longest is closed; when all have, the new one. Defaults 256, 32.
 	MaxConnections, MaxHandshakes int
 }
 

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"container/list"
 	"errors"
 	"io"
 	"net"
@@ -13,6 +14,7 @@ import (
 var (
 	errClosedHere = errors.New("connection closed by this node")
 	errReplaced   = errors.New("replaced by a newer connection from the same node")
+	errCrowdedOut = errors.New("closed for newer connections: it did not say in time who it was")
 	errBudget     = errors.New("too many bytes before the handshake was complete")
 )
 
@@ -28,6 +30,8 @@ type conn struct {
 	writeTimeout atomic.Int64 // nanoseconds
 	budget       atomic.Int64 // bytes left to read; negative: no limit
 	in, out      atomic.Pointer[atomic.Uint64]
+
+	stranger *list.Element // in Transport.strangers; guarded by its mu
 
 	failed chan struct{} // closed once cause is set
 

@@ -463,6 +463,36 @@ func TestSilentConnectionsAreBoundedAndEnded(t *testing.T) {
 	}
 }
 
+// TestStrangersDoNotKeepNodesOut: while silent connections take all places of the
+// handshake, a node gets in.
+func TestStrangersDoNotKeepNodesOut(t *testing.T) {
+	b := start(t, 2, func(c *Config) {
+		c.HandshakeTimeout = time.Hour
+		c.MaxHandshakes, c.MaxConnections = 4, 6
+	})
+	var conns []net.Conn
+	for range 20 {
+		c, err := net.Dial("tcp", b.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		conns = append(conns, c)
+	}
+	wait(t, func() bool { return b.Stats().Accepted == 20 }, func() string { return fmt.Sprintf("%+v", b.Stats()) })
+	if err := handshakeWith(t, b, rpcMessages, hello{version: protocolVersion, cluster: testCluster, from: 1, to: 2}.encode()); err != nil {
+		t.Errorf("a node among strangers: %v", err)
+	}
+	// Those that came first were closed for it.
+	_ = conns[0].SetReadDeadline(time.Now().Add(patience))
+	if _, err := conns[0].Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the oldest stranger is still there: %v", err)
+	}
+	if s := b.Stats(); s.Limited < 16 || s.Connections > 6 {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestCloseEndsEverythingUnderLoad(t *testing.T) {
 	checkLeaks(t)
 	a, b := pair(t, nil)

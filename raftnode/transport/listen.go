@@ -48,23 +48,54 @@ func (t *Transport) take(raw net.Conn) {
 
 	t.mu.Lock()
 	closed := t.closed
-	room := !closed && len(t.conns) < t.cfg.MaxConnections && t.handshakes < t.cfg.MaxHandshakes
+	var victim *conn
+	if len(t.conns) >= t.cfg.MaxConnections || t.strangers.Len() >= t.cfg.MaxHandshakes {
+		// Whoever has not said in all this time who it is makes room: a node
+		// says it at once, and must get in while strangers wait in its way.
+		victim = t.longestStranger()
+	}
+	room := !closed && len(t.conns) < t.cfg.MaxConnections
 	if room {
 		t.conns[c] = struct{}{}
-		t.handshakes++
+		c.stranger = t.strangers.PushBack(c)
 		t.wg.Go(func() { t.serve(c) })
 	}
 	t.mu.Unlock()
-	if room {
-		return
+	if victim != nil {
+		victim.fail(errCrowdedOut)
+		_ = victim.Close()
 	}
-	_ = c.Close()
-	if closed {
+	if !room {
+		_ = c.Close()
+	}
+	if closed || room && victim == nil {
 		return
 	}
 	t.limited.Add(1)
 	if pass, n := t.quiet.pass(); pass {
 		t.log.Warn().Stringer("remote", raw.RemoteAddr()).Int("suppressed", n).Msg("connection closed: too many at a time")
+	}
+}
+
+// longestStranger takes the connection out that has been in the handshake for the
+// longest; nil: none is. It expects t.mu to be held.
+func (t *Transport) longestStranger() *conn {
+	e := t.strangers.Front()
+	if e == nil {
+		return nil
+	}
+	c := e.Value.(*conn)
+	t.known(c)
+	delete(t.conns, c)
+	return c
+}
+
+// known says that a connection is not in the handshake any more. It expects t.mu
+// to be held.
+func (t *Transport) known(c *conn) {
+	if c.stranger != nil {
+		t.strangers.Remove(c.stranger)
+		c.stranger = nil
 	}
 }
 
@@ -87,7 +118,7 @@ func (t *Transport) serve(c *conn) {
 		}
 	}
 	t.mu.Lock()
-	t.handshakes--
+	t.known(c)
 	t.mu.Unlock()
 	if err != nil {
 		if pass, n := t.quiet.pass(); pass && t.ctx.Err() == nil {

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"cmp"
+	"container/list"
 	"context"
 	"errors"
 	"io"
@@ -33,13 +34,13 @@ type Transport struct {
 
 	accepted, limited, refused, panics, strangerBytes atomic.Uint64
 
-	mu         sync.Mutex
-	closed     bool
-	open       bool // no peers are set: every node of the cluster may send
-	peers      map[raftnode.NodeID]*peer
-	conns      map[*conn]struct{} // connections taken
-	handshakes int                // those of them in the handshake
-	receiving  int                // snapshots being received
+	mu        sync.Mutex
+	closed    bool
+	open      bool // no peers are set: every node of the cluster may send
+	peers     map[raftnode.NodeID]*peer
+	conns     map[*conn]struct{} // connections taken
+	strangers list.List          // those of them in the handshake, the longest first
+	receiving int                // snapshots being received
 }
 
 var _ raftnode.Transport = (*Transport)(nil)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/conch-lock/conch/raftnode"
 	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"storj.io/drpc"
 )
@@ -125,6 +126,9 @@ func (c *codec) Unmarshal(buf []byte, m drpc.Message) error {
 			f.data = append([]byte(nil), buf...)
 			return nil
 		}
+		if err := measure(buf); err != nil {
+			return err
+		}
 		f.msg = new(raftpb.Message)
 		if err := proto.Unmarshal(buf, f.msg); err != nil {
 			return fmt.Errorf("transport: unmarshal raft message: %w", err)
@@ -136,6 +140,44 @@ func (c *codec) Unmarshal(buf []byte, m drpc.Message) error {
 	default:
 		return fmt.Errorf("transport: unknown kind %d of message", f.kind)
 	}
+}
+
+// maxEntries bounds the entries of one message: each takes much more memory than
+// the two bytes that it has at least on the wire. A leader sends up to 256 KiB
+// of them, and none that is shorter than 4 bytes.
+const maxEntries = 64 << 10
+
+// Fields of raftpb.Message.
+const (
+	fieldEntries   = 7
+	fieldResponses = 14
+)
+
+// measure refuses a Raft message that is no message, or has more in it than one
+// that a node sends. None has messages within.
+func measure(b []byte) error {
+	entries := 0
+	for len(b) > 0 {
+		number, kind, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return fmt.Errorf("transport: unmarshal raft message: %w", protowire.ParseError(n))
+		}
+		b = b[n:]
+		if n = protowire.ConsumeFieldValue(number, kind, b); n < 0 {
+			return fmt.Errorf("transport: unmarshal raft message: %w", protowire.ParseError(n))
+		}
+		b = b[n:]
+		switch {
+		case number == fieldEntries:
+			entries++
+		case number == fieldResponses:
+			return errors.New("transport: a raft message with messages within")
+		}
+		if entries > maxEntries {
+			return fmt.Errorf("transport: a raft message with more than %d entries", maxEntries)
+		}
+	}
+	return nil
 }
 
 // costOf estimates the bytes of a message without walking it as its marshaling
