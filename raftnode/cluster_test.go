@@ -182,6 +182,9 @@ func (c *cluster) mailAt(when time.Duration, to NodeID, deliver func(*simNode)) 
 	c.mail = slices.Insert(c.mail, at, l)
 }
 
+// Flush implements Outbox.
+func (n *simNode) Flush() {}
+
 // Send implements Outbox; messages are encoded, as on a wire, so that nothing is shared.
 func (n *simNode) Send(m *raftpb.Message) {
 	if from := NodeID(m.GetFrom()); from != n.id {

@@ -31,14 +31,15 @@
 //  3. Ticks, never more than two at once.
 //  4. Snapshots received from a leader, which are on disk and checked by now.
 //  5. Requests: reads, transfers of leadership, changes of members.
-//  6. Proposals, pulled from the machine while it leads.
+//  6. Proposals, pulled from the machine while it leads; not while a round of many is under way, for a moment.
 //  7. Whatever raft has ready, repeatedly, in this order:
 //     a. the machine learns of a lost leadership;
 //     b. messages that promise nothing are sent, the leader's entries among them, so that followers write meanwhile;
-//     c. hard state, entries and the mark of a snapshot are written in one frame with one sync;
-//     d. promises are sent: votes, and acknowledgements of entries;
-//     e. committed entries are applied, then changes of members among them take effect;
-//     f. raft is told, and the machine told to lead when it has applied an entry of its own term.
+//     c. a leader applies the committed entries that it has on disk;
+//     d. hard state, entries and the mark of a snapshot are written in one frame with one sync;
+//     e. promises are sent: votes, and acknowledgements of entries;
+//     f. the other committed entries are applied, and changes of members among them take effect;
+//     g. raft is told, and the machine told to lead when it has applied an entry of its own term.
 //  8. Answers to reads and requests.
 //  9. A few pieces of a snapshot, when enough was applied since the last one.
 //  10. In a quiet moment, a frame that makes the durability of the last one known in the log.

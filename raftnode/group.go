@@ -76,8 +76,9 @@ func (g *Group) ReadIndex(done func(err error)) error {
 	})
 }
 
-// Send sends an application message to this group on another node, where Machine.Receive gets it. It may be lost. It
-// reports false when it is sure that the message will not arrive. The payload must not be modified afterwards.
+// Send sends an application message to this group on another node, where Machine.Receive gets it, at the end of the
+// group's turn. It may be lost. It reports false when it is sure that the message will not arrive. The payload must not
+// be modified afterwards. It is for the group's goroutine.
 func (g *Group) Send(to NodeID, payload []byte) bool {
 	if to == g.host.cfg.Identity.Node {
 		return g.inbox.payload(PeerPayload{to, payload}) == nil
@@ -302,6 +303,8 @@ type hostOutbox struct {
 }
 
 func (o hostOutbox) Send(m *raftpb.Message) { o.host.transport.Send(o.group, m) }
+
+func (o hostOutbox) Flush() { o.host.transport.Flush() }
 
 func (o hostOutbox) SendSnapshot(m *raftpb.Message, open func() (io.ReadCloser, error)) {
 	o.host.transport.SendSnapshot(o.group, m, open)

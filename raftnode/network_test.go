@@ -61,6 +61,8 @@ func (p *port) to(id NodeID, f func(Receiver)) bool {
 	}
 }
 
+func (p *port) Flush() {}
+
 func (p *port) Send(group GroupID, m *raftpb.Message) {
 	b, err := proto.Marshal(m)
 	if err != nil {

@@ -21,6 +21,7 @@ func (d *diary) Send(m *raftpb.Message) {
 		d.lines = append(d.lines, "send "+m.GetType().String())
 	}
 }
+func (d *diary) Flush()                                                      {}
 func (d *diary) SendSnapshot(*raftpb.Message, func() (io.ReadCloser, error)) {}
 
 // diarist is a replica of three that writes a diary.

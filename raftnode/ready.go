@@ -19,33 +19,44 @@ func (r *Replica) handle(now time.Duration, rd raft.Ready) error {
 	r.notice(rd)
 
 	// 2. Messages that promise nothing go out first, so that the followers write while this replica does.
-	for _, m := range rd.Messages {
-		if !promises(m) {
+	for i, m := range rd.Messages {
+		if !promises(m) && !superseded(m, rd.Messages[i+1:]) {
 			r.send(m)
 		}
 	}
+	r.cfg.Outbox.Flush()
 
-	// 3. Everything new goes to disk in one frame and with one sync; then raft may read it from the log.
+	// 3. A leader applies what is on its disk already before it writes: who waits for that need not wait for the next
+	// round's write. A follower's write is what others wait for, so it comes first there.
+	committed := rd.CommittedEntries
+	if r.role == Leader {
+		n := onDisk(committed, rd.Entries)
+		r.apply(committed[:n])
+		committed = committed[n:]
+	}
+
+	// 4. Everything new goes to disk in one frame and with one sync; then raft may read it from the log.
 	if err := r.write(now, rd); err != nil {
 		return err
 	}
 
-	// 4. Only now may others count on this replica: for its vote, and for having the entries.
+	// 5. Only now may others count on this replica: for its vote, and for having the entries.
 	for _, m := range rd.Messages {
 		if promises(m) {
 			r.send(m)
 		}
 	}
+	r.cfg.Outbox.Flush()
 
-	// 5. Committed entries, which may be among those just written, are applied. Changes of members come last, since they
+	// 6. Committed entries, which may be among those just written, are applied. Changes of members come last, since they
 	// may end this replica's leadership.
-	r.apply(rd.CommittedEntries)
+	r.apply(committed)
 	r.reads.confirm(rd.ReadStates)
 
-	// 6. Raft goes on.
+	// 7. Raft goes on.
 	r.node.Advance(rd)
 
-	// 7. The machine leads once it has everything from the times of earlier leaders.
+	// 8. The machine leads once it has everything from the times of earlier leaders.
 	if r.role == Leader && !r.leading && r.appliedTerm == r.hard.GetTerm() {
 		r.leading, r.parked = true, 0
 		r.cfg.Machine.Lead(r.hard.GetTerm())
@@ -60,6 +71,29 @@ func promises(m *raftpb.Message) bool {
 		return true
 	}
 	return false
+}
+
+// superseded tells whether a message has nothing but news of a commit, and a later one to the same peer, with entries,
+// brings them too. Raft makes the first when it commits and the second when it is given the next round.
+func superseded(m *raftpb.Message, later []*raftpb.Message) bool {
+	if m.GetType() != raftpb.MsgApp || len(m.GetEntries()) > 0 {
+		return false
+	}
+	for _, l := range later {
+		if l.GetType() == raftpb.MsgApp && l.GetTo() == m.GetTo() && l.GetIndex() == m.GetIndex() && l.GetCommit() >= m.GetCommit() {
+			return true
+		}
+	}
+	return false
+}
+
+// onDisk is how many of the committed entries come before those that are still to be written.
+func onDisk(committed, unwritten []*raftpb.Entry) int {
+	n := len(committed)
+	for n > 0 && len(unwritten) > 0 && committed[n-1].GetIndex() >= unwritten[0].GetIndex() {
+		n--
+	}
+	return n
 }
 
 // notice takes over what raft has become.
@@ -157,6 +191,9 @@ func (r *Replica) write(now time.Duration, rd raft.Ready) error {
 		return fmt.Errorf("write to the log: %w", err)
 	}
 	r.hardDirty, r.unsealed, r.lastWrite = false, true, now
+	if n := len(rd.Entries); n > 0 && r.round.last == 0 {
+		r.round.last = rd.Entries[n-1].GetIndex()
+	}
 	if snapshot {
 		if err := r.install(rd.Snapshot); err != nil {
 			return err

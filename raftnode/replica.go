@@ -16,8 +16,10 @@ import (
 
 // Outbox takes the messages of one replica to its peers. It must not block, and may lose what it takes.
 type Outbox interface {
-	// Send takes a message for m.To. It is shared with the log: read only.
+	// Send takes a message for m.To. It is shared with the log: read only. It may wait for Flush.
 	Send(m *raftpb.Message)
+	// Flush sends on whatever was taken so far, as far as that is possible without waiting.
+	Flush()
 	// SendSnapshot takes a MsgSnap and what opens the bytes that go with it. How it ended comes back, always and once,
 	// as a SnapshotResult.
 	SendSnapshot(m *raftpb.Message, open func() (io.ReadCloser, error))
@@ -77,6 +79,7 @@ type Replica struct {
 	members              membership
 	applied, appliedTerm uint64
 	batch                []Entry // reused
+	round                round   // what this leader proposed last
 
 	// Time.
 	lastTick time.Duration
@@ -124,6 +127,9 @@ const (
 	maxCatchUp = 2
 	// maxReadies bounds a turn.
 	maxReadies = 16
+	// gatherBytes is how large a round of proposals is before others wait for its commit. A smaller one has few requests
+	// in it: whoever follows gains nothing by waiting.
+	gatherBytes = 512
 	// maxParked bounds the reads of followers that raft keeps.
 	maxParked = 1024
 )

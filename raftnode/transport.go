@@ -22,6 +22,10 @@ type Identity struct {
 // application messages, but must never change one. All methods may be called at any time from any goroutine, and none
 // waits for the network. The package raftnode/transport is the real one.
 type Transport interface {
+	// Flush sends what is queued, as far as that is possible without waiting, and has the rest sent by others.
+	// Nothing that Send and SendPayload took need go out before.
+	Flush()
+
 	// Send queues a raft message for the node m.To of the group. The message is shared with the raft log: it must be
 	// read only, and only until it is encoded. When the queue to that node is full, or it has no connection, the message
 	// is dropped and Receiver.Unreachable is called. MsgSnap is never handed to Send.

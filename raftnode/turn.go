@@ -90,8 +90,13 @@ func (r *Replica) turn(now time.Duration, in Inputs) (Outputs, error) {
 	if err := r.seal(now); err != nil {
 		return out, err
 	}
+	// 11. What the machine sent goes out, if nothing above took it along.
+	r.cfg.Outbox.Flush()
 	out.Busy = out.Busy || more || r.node.HasReady()
 	out.Next = r.lastTick + r.cfg.Tuning.Tick
+	if r.leading && r.gathering(now) {
+		out.Next = min(out.Next, r.round.at+r.cfg.Tuning.GatherTime)
+	}
 	if r.hunt.left > 0 {
 		out.Next = min(out.Next, r.hunt.at)
 	}

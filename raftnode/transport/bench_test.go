@@ -26,7 +26,7 @@ func (c *counting) count() {
 
 // benchmark measures from the first Send to the last arrival. A send that is
 // refused because the queue is full is repeated.
-func benchmark(b *testing.B, send func(t *Transport) bool) {
+func benchmark(b *testing.B, send func(n *node) bool) {
 	sender := start(b, 1, nil)
 	c := &counting{recorder: newRecorder(), until: b.N, done: make(chan struct{})}
 	l := listen(b, "127.0.0.1:0")
@@ -40,7 +40,7 @@ func benchmark(b *testing.B, send func(t *Transport) bool) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	for range b.N {
-		for !send(sender.Transport) {
+		for !send(sender) {
 			runtime.Gosched()
 		}
 	}
@@ -53,12 +53,12 @@ func benchmark(b *testing.B, send func(t *Transport) bool) {
 
 func BenchmarkPayload64(b *testing.B) {
 	payload := make([]byte, 64)
-	benchmark(b, func(t *Transport) bool { return t.SendPayload(1, 2, payload) })
+	benchmark(b, func(t *node) bool { return t.SendPayload(1, 2, payload) })
 }
 
 func BenchmarkHeartbeat(b *testing.B) {
 	m := heartbeat(1, 2, 1)
-	benchmark(b, func(t *Transport) bool {
+	benchmark(b, func(t *node) bool {
 		return t.peer(2).put(LaneUrgent, frame{kind: kindRaft, group: 1, msg: m, cost: costOf(m)})
 	})
 }
@@ -69,7 +69,7 @@ func BenchmarkAppend(b *testing.B) {
 	for len(m.Entries) < 16 {
 		m.Entries = append(m.Entries, m.Entries[0])
 	}
-	benchmark(b, func(t *Transport) bool {
+	benchmark(b, func(t *node) bool {
 		return t.peer(2).put(LaneBulk, frame{kind: kindRaft, group: 1, msg: m, cost: costOf(m)})
 	})
 }

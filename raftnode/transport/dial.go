@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"storj.io/drpc/drpcmanager"
@@ -17,9 +18,33 @@ type outgoing struct {
 	conn         *conn
 	man          *drpcmanager.Manager
 	*frameWriter // has the stream
+
+	writing sync.Mutex // held by whoever writes
+	batch   []frame    // reused by writeNow
 }
 
 func (o *outgoing) close() { _ = o.man.Close() }
+
+// writeNow writes what is queued without waiting for anything. It reports false when the writer has to do the rest.
+func (o *outgoing) writeNow(p *peer) bool {
+	if o.conn.direct == nil || !o.writing.TryLock() {
+		return false
+	}
+	defer o.writing.Unlock()
+	if o.conn.behind() {
+		return false
+	}
+	o.conn.eager = true
+	o.batch = p.queue.take(o.batch[:0])
+	err := p.writeBatch(o, o.batch)
+	o.conn.eager = false
+	clear(o.batch)
+	if err != nil {
+		o.conn.fail(err) // and with that the writer ends the connection
+		return false
+	}
+	return !o.conn.behind()
+}
 
 // blame returns why the connection is of no more use: what the other side said,
 // what happened to the connection, or the error at hand, in this order.

@@ -128,6 +128,18 @@ type node struct {
 	log  *syncBuffer
 }
 
+// Send is the transport's, with a turn's end behind it.
+func (n *node) Send(group raftnode.GroupID, m *raftpb.Message) {
+	n.Transport.Send(group, m)
+	n.Flush()
+}
+
+// SendPayload is the transport's, with a turn's end behind it.
+func (n *node) SendPayload(group raftnode.GroupID, to raftnode.NodeID, payload []byte) bool {
+	defer n.Flush()
+	return n.Transport.SendPayload(group, to, payload)
+}
+
 // syncBuffer is a log to look at while it is written.
 type syncBuffer struct {
 	mu sync.Mutex

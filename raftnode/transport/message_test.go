@@ -165,6 +165,12 @@ func TestFullQueueDropsAndSaysSo(t *testing.T) {
 }
 
 func TestSlowReceiverBoundsTheSender(t *testing.T) {
+	for _, size := range []int{64 << 10, 4 << 10} { // by the writer, and by whoever flushes
+		t.Run(fmt.Sprint(size), func(t *testing.T) { slowReceiver(t, size) })
+	}
+}
+
+func slowReceiver(t *testing.T, size int) {
 	checkLeaks(t)
 	a, b := pair(t, func(c *Config) {
 		c.WriteTimeout = patience
@@ -172,7 +178,7 @@ func TestSlowReceiverBoundsTheSender(t *testing.T) {
 	})
 	release := make(chan struct{})
 	b.onMessage(func(*raftpb.Message) { <-release })
-	data := make([]byte, 64<<10)
+	data := make([]byte, size)
 	sent := uint64(0)
 	for {
 		if s, _ := a.statsOf(2); s.QueuedBytes > 4<<20 {

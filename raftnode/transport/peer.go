@@ -29,6 +29,7 @@ type peer struct {
 	holding   bool   // messages are queued: there is a connection or one is being tried
 	connected bool
 	out       *conn              // the connection to the peer, also while shaking hands
+	open      *outgoing          // the same once messages go over it; nil: none do
 	in        *conn              // the connection from the peer that messages come on
 	taken     map[*conn]struct{} // connections from the peer, those of snapshots too
 	lastError string
@@ -71,6 +72,24 @@ func (p *peer) put(l Lane, f frame) bool {
 		return false
 	}
 	return true
+}
+
+// directBytes is how much is written at most by whoever calls flush.
+const directBytes = 64 << 10
+
+// flush writes what is queued, here and now when that needs no waiting: waking a goroutine for it takes longer than
+// writing. Otherwise the writer does it.
+func (p *peer) flush() {
+	messages, bytes := p.queue.size()
+	if messages == 0 {
+		return
+	}
+	p.mu.Lock()
+	o := p.open
+	p.mu.Unlock()
+	if o == nil || bytes > directBytes || !o.writeNow(p) {
+		p.queue.wake()
+	}
 }
 
 func (p *peer) tooLarge(f *frame, size int) {

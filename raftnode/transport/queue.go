@@ -44,7 +44,7 @@ func laneOf(t raftpb.MessageType) Lane {
 
 // queue holds what waits to be written to one peer.
 type queue struct {
-	ready chan struct{} // has a token when something was put in
+	ready chan struct{} // has a token when the writer is to look
 
 	mu    sync.Mutex
 	lanes [lanes]lane
@@ -69,15 +69,16 @@ func newQueue(urgent, app, bulk LaneLimits) *queue {
 // put reports whether there was room.
 func (q *queue) put(l Lane, f frame) bool {
 	q.mu.Lock()
-	ok := q.lanes[l].put(f)
-	q.mu.Unlock()
-	if ok {
-		select {
-		case q.ready <- struct{}{}:
-		default:
-		}
+	defer q.mu.Unlock()
+	return q.lanes[l].put(f)
+}
+
+// wake has the writer look.
+func (q *queue) wake() {
+	select {
+	case q.ready <- struct{}{}:
+	default:
 	}
-	return ok
 }
 
 // take appends the next batch to dst: nothing when the queue is empty.

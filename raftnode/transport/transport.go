@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -38,6 +39,7 @@ type Transport struct {
 	closed    bool
 	open      bool // no peers are set: every node of the cluster may send
 	peers     map[raftnode.NodeID]*peer
+	flushing  []*peer            // the same, made anew with every change
 	conns     map[*conn]struct{} // connections taken
 	strangers list.List          // those of them in the handshake, the longest first
 	receiving int                // snapshots being received
@@ -102,6 +104,16 @@ func (t *Transport) Send(group raftnode.GroupID, m *raftpb.Message) {
 	}
 }
 
+// Flush sends what is queued; see raftnode.Transport.
+func (t *Transport) Flush() {
+	t.mu.Lock()
+	peers := t.flushing
+	t.mu.Unlock()
+	for _, p := range peers {
+		p.flush()
+	}
+}
+
 // SendPayload queues an application message; see raftnode.Transport. It also
 // reports false when the payload is larger than Config.MaxMessageBytes allows,
 // or while there is no connection and none is being tried.
@@ -135,6 +147,7 @@ func (t *Transport) SetPeers(addresses map[raftnode.NodeID]string) {
 	for id, p := range t.peers {
 		if _, stays := addresses[id]; !stays && (!t.open || p.address() != "") {
 			delete(t.peers, id)
+			t.relist()
 			p.remove()
 		}
 	}
@@ -154,8 +167,14 @@ func (t *Transport) SetPeers(addresses map[raftnode.NodeID]string) {
 func (t *Transport) addPeer(id raftnode.NodeID, address string) *peer {
 	p := newPeer(t, id, address)
 	t.peers[id] = p
+	t.relist()
 	t.wg.Go(p.run)
 	return p
+}
+
+// relist expects t.mu to be held.
+func (t *Transport) relist() {
+	t.flushing = slices.SortedFunc(maps.Values(t.peers), func(a, b *peer) int { return cmp.Compare(a.id, b.id) })
 }
 
 // peer returns nil when there is none of that id.

@@ -21,6 +21,9 @@ func (p *peer) session(address string) (ready bool, err error) {
 	if moved { // by a setAddress that found no connection to close
 		o.conn.fail(errMoved)
 	}
+	p.mu.Lock()
+	p.open = o
+	p.mu.Unlock()
 	p.connects.Add(1)
 	p.log.Info().Str("address", address).Msg("connected to peer")
 
@@ -35,7 +38,7 @@ func (p *peer) session(address string) (ready bool, err error) {
 	}
 
 	p.mu.Lock()
-	p.out, p.connected = nil, false
+	p.out, p.open, p.connected = nil, nil, false
 	p.mu.Unlock()
 	return true, o.blame(p, err)
 }
@@ -63,11 +66,11 @@ func (p *peer) write(o *outgoing) error {
 	}
 	var batch []frame
 	for {
-		batch = p.queue.take(batch[:0])
+		var err error
+		if batch, err = p.writeQueued(o, batch[:0]); err != nil {
+			return err
+		}
 		if len(batch) > 0 {
-			if err := p.writeBatch(o, batch); err != nil {
-				return err
-			}
 			clear(batch)
 			if cap(batch) > 4*batchMessages {
 				batch = nil
@@ -96,6 +99,21 @@ func (p *peer) write(o *outgoing) error {
 	}
 }
 
+// writeQueued takes the next batch and writes it.
+func (p *peer) writeQueued(o *outgoing, batch []frame) ([]frame, error) {
+	o.writing.Lock()
+	defer o.writing.Unlock()
+	if o.conn.behind() {
+		if err := o.conn.catchUp(); err != nil {
+			return batch, err
+		}
+	}
+	if batch = p.queue.take(batch); len(batch) == 0 {
+		return batch, nil
+	}
+	return batch, p.writeBatch(o, batch)
+}
+
 func (p *peer) writeBatch(o *outgoing, batch []frame) error {
 	sent := uint64(0)
 	for i := range batch {
@@ -119,6 +137,8 @@ func (p *peer) writeBatch(o *outgoing, batch []frame) error {
 }
 
 func (p *peer) ping(o *outgoing) error {
+	o.writing.Lock()
+	defer o.writing.Unlock()
 	now := binary.BigEndian.AppendUint64(nil, uint64(time.Since(p.t.start)))
 	return o.send(&frame{kind: kindPing, data: now})
 }
