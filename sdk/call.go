@@ -48,7 +48,10 @@ type call struct {
 	due     time.Duration // when to send it again, while in the heap of delayed calls
 	delayed bool
 	refusal *Error // the last passing refusal
-	over    bool
+	// doubtful: an earlier attempt may have taken effect, so that a refusal of a
+	// later one does not say that nothing happened.
+	doubtful bool
+	over     bool
 	// finish takes the answer, once, with Client.mu held: it must not block.
 	finish func(*api.Response, error)
 }
@@ -204,6 +207,9 @@ func (c *Client) refused(l *link, ca *call, e *api.Error) {
 		c.complete(ca, nil, err)
 		return
 	}
+	// Who asks whether nothing happened means the request, not its last attempt.
+	ca.doubtful = ca.doubtful || !err.Definite
+	err.Definite = !ca.doubtful
 	ca.refusal = err
 	c.unsend(ca)
 	c.delay(ca, err.RetryAfter)

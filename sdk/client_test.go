@@ -384,6 +384,36 @@ func TestNoLeaderIsToldWhenTheWaitEnds(t *testing.T) {
 	})
 }
 
+// TestARefusalOfARepetitionIsNotDefinite: the first attempt was done and its
+// reply lost; that the second was refused does not say that nothing happened.
+func TestARefusalOfARepetitionIsNotDefinite(t *testing.T) {
+	world(t, func(c *Config) { c.Endpoints = c.Endpoints[:1] }, func(t *testing.T, f *fakeCell, c *Client) {
+		s := open(t, c)
+		first := true
+		f.hook("n1:1", func(r *api.Request) fault {
+			if r.GetTxn() == nil {
+				return fault{}
+			}
+			if first {
+				first = false
+				return fault{loseReply: true, kill: true}
+			}
+			return fault{refuse: &api.Error{Code: api.Code_UNAVAILABLE, Message: "stopping", Definite: true}}
+		})
+		_, err := s.Txn(within(t, 3*time.Second), Txn{Then: []Op{PutOp("a", nil)}})
+		var refused *Error
+		if !errors.As(err, &refused) || refused.Definite {
+			t.Errorf("%v: the refusal of the repetition is called definite", err)
+		}
+		f.with(func() {
+			if f.kvs["a"] == nil {
+				t.Error("the first attempt had no effect: the test shows nothing")
+			}
+		})
+		f.hook("n1:1", nil)
+	})
+}
+
 func TestLeavesANodeThatCannotServe(t *testing.T) {
 	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
 		f.hook("n1:1", func(r *api.Request) fault {

@@ -398,6 +398,7 @@ func (c *Client) detach(l *link, err error) {
 		switch ca.kind {
 		case repeatable:
 			c.unsend(ca)
+			ca.doubtful = true
 		case ofLink:
 			c.remove(ca)
 		case once:

@@ -29,12 +29,16 @@ func command() int {
 	flag.DurationVar(&cfg.arrival, "arrival", 3*time.Second, "mean time between faults")
 	flag.IntVar(&cfg.most, "most", 4, "most faults at a time")
 	flag.DurationVar(&cfg.calm, "calm", 30*time.Second, "mean time between moments at which everything heals")
+	flag.IntVar(&cfg.cuts, "cuts", 0, "cut power so often, one node or several at once, and do nothing else; needs root")
 	flag.StringVar(&cfg.binary, "binary", "", "a conch program to use instead of building one")
 	flag.StringVar(&cfg.dir, "dir", "", "a folder for data and logs that stays; empty: a temporary one, kept after a violation")
 	flag.Parse()
 	if flag.NArg() > 0 || cfg.nodes != 3 && cfg.nodes != 5 || cfg.most < 1 || cfg.length <= 0 || cfg.arrival <= 0 || cfg.calm <= 0 {
 		fmt.Fprintln(os.Stderr, "procs: no arguments, 3 or 5 nodes, and durations and counts above 0 are allowed")
 		return 2
+	}
+	if cfg.cuts > 0 {
+		cfg.power, cfg.loopback = true, true
 	}
 	if cfg.seed == 0 {
 		cfg.seed = uint64(time.Now().UnixNano()) % 1e9

@@ -15,6 +15,8 @@ type report struct {
 	cfg        config
 	dir        string
 	took       time.Duration
+	cuts       int           // disks whose power was cut, in that mode
+	rounds     int           // of one or several at once
 	calms      int           // how often everything healed
 	slowest    time.Duration // until everybody had a lock then
 	faults     map[string]int
@@ -44,6 +46,9 @@ func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "\n%d faults\n", total)
 	for _, k := range sortedNames(r.faults) {
 		fmt.Fprintf(w, "%10d  %s\n", r.faults[k], k)
+	}
+	if r.cuts > 0 {
+		fmt.Fprintf(w, "power was cut %d times, in %d rounds of one to %d nodes at once\n", r.cuts, r.rounds, r.cfg.nodes)
 	}
 	fmt.Fprintf(w, "\noperations\n")
 	for _, k := range sortedNames(r.operations) {

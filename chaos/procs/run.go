@@ -32,6 +32,7 @@ type config struct {
 	calm     time.Duration
 	binary   string
 	dir      string
+	cuts     int // power cuts, instead of all faults
 	out      io.Writer
 }
 
@@ -223,6 +224,15 @@ func (r *runner) torment(ctx context.Context, report *report) error {
 	wg.Go(func() { r.look(work) })
 	wg.Go(func() { r.compact(work) })
 	r.watchers = r.watch()
+	if r.cfg.cuts > 0 {
+		err := r.cutPowerOften(ctx, report)
+		if err == nil && !report.stuck {
+			report.violations = append(report.violations, r.progress(ctx, report)...)
+		}
+		report.faults = map[string]int{"power cut": report.cuts}
+		r.dismiss(stop, &wg)
+		return err
+	}
 	n := newNemesis(r)
 	end := time.Now().Add(r.cfg.length)
 	for last := false; !last && ctx.Err() == nil && len(r.history.wrongs()) == 0; {
@@ -252,6 +262,12 @@ func (r *runner) torment(ctx context.Context, report *report) error {
 		}
 	}
 	report.faults = n.figures()
+	r.dismiss(stop, &wg)
+	return ctx.Err()
+}
+
+// dismiss ends all clients.
+func (r *runner) dismiss(stop func(), wg *sync.WaitGroup) {
 	stop()
 	for _, p := range r.processes {
 		_ = p.signal(syscall.SIGTERM)
@@ -264,7 +280,6 @@ func (r *runner) torment(ctx context.Context, report *report) error {
 			p.kill()
 		}
 	}
-	return ctx.Err()
 }
 
 // guard looks for nodes that have ended although nobody ended them.

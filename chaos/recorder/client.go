@@ -38,14 +38,15 @@ func (c *Client) call(o check.Operation, do func(o *check.Operation) error) (int
 }
 
 // outcome is what an error says of what happened. Only a refusal that the cell
-// calls definite is one; and a session that is over tells nothing of what was
-// done before.
+// calls definite is one, and not the end of a wait, whatever was heard meanwhile;
+// a session that is over tells nothing of what was done before.
 func outcome(err error) (check.Outcome, string) {
 	if err == nil {
 		return check.Done, ""
 	}
 	var refused *sdk.Error
-	if !errors.As(err, &refused) || !refused.Definite || errors.Unwrap(refused) != nil {
+	if !errors.As(err, &refused) || !refused.Definite || errors.Unwrap(refused) != nil ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return check.Unknown, ""
 	}
 	switch refused.Code {
