@@ -35,6 +35,7 @@ type watch struct {
 	progress bool
 
 	next uint64 // the revision to go on from: everything before has been delivered
+	told uint64 // up to here the client knows that everything has been delivered
 	live bool
 }
 
@@ -118,7 +119,8 @@ func (ws *watches) remove(w *watch) {
 	ws.add(w, -1)
 }
 
-// prepareWatch checks a watch. One that begins now first makes sure what now is.
+// prepareWatch checks a watch. One that begins now, or beyond what this node has
+// seen, first makes sure what now is.
 func (l *loop) prepareWatch(c *call, q *api.WatchRequest) (item, *api.Error) {
 	if e := checkSpace(q.GetSpace()); e != nil {
 		return item{}, e
@@ -130,10 +132,14 @@ func (l *loop) prepareWatch(c *call, q *api.WatchRequest) (item, *api.Error) {
 		stream: c.stream, id: c.id, space: store.Space(q.GetSpace()), key: string(q.GetKey()), end: string(q.GetRangeEnd()),
 		prev: q.GetPrev(), noPut: q.GetNoPut(), noDelete: q.GetNoDelete(), progress: q.GetProgress(), next: q.GetFromRevision(),
 	}
-	if w.next == 0 {
-		return item{call: c, run: func() { l.reading(c, func() { l.startWatch(c, w) }) }}, nil
-	}
-	return item{call: c, run: func() { l.startWatch(c, w) }}, nil
+	return item{call: c, run: func() {
+		// A revision that this node has not seen may be one that it is late for.
+		if w.next == 0 || w.next > l.machine().Store().Revision()+1 {
+			l.reading(c, func() { l.startWatch(c, w) })
+			return
+		}
+		l.startWatch(c, w)
+	}}, nil
 }
 
 // startWatch puts a watch in place.
@@ -166,7 +172,13 @@ func (l *loop) startWatch(c *call, w *watch) {
 		e.Revision = s.Compacted()
 		l.refuse(c, e)
 		return
+	case w.next > s.Revision()+1:
+		e := refuse(api.Code_FUTURE_REVISION, "watch from revision %d: it has not happened yet, the newest is %d, and %d can be waited for", w.next, s.Revision(), s.Revision()+1)
+		e.Revision = s.Revision()
+		l.refuse(c, e)
+		return
 	}
+	w.told = w.next - 1
 	st.watches[w.id] = w
 	st.watchBytes += w.size()
 	l.watches.add(w, 1)
@@ -281,7 +293,7 @@ func (l *loop) deliver(w *watch, events []store.Event, which []int, cache []*api
 	}
 	r.Revision = upTo
 	w.stream.tell(&api.Response{Id: w.id, Result: &api.Response_Watch{Watch: r}})
-	w.next = max(w.next, upTo+1)
+	w.next, w.told = max(w.next, upTo+1), max(w.told, upTo)
 	l.load.metrics.watchEvents.Add(float64(len(which)))
 }
 
@@ -373,6 +385,7 @@ func (l *loop) catchUpStep() {
 			}
 			if w.next > s.Revision() {
 				ws.live(w)
+				l.tellProgress(w, w.next-1)
 				continue
 			}
 			kept = append(kept, w)
@@ -419,6 +432,17 @@ func (l *loop) lagging(w *watch) {
 	l.endWatch(w, e)
 }
 
+// tellProgress tells a live watch that wants to know that everything up to a
+// revision has been delivered, unless it knows. One that has gone through the
+// history is told at once: whoever reads the history waits for its end.
+func (l *loop) tellProgress(w *watch, revision uint64) {
+	if !w.progress || w.told >= revision {
+		return
+	}
+	w.next, w.told = max(w.next, revision+1), revision
+	w.stream.tell(&api.Response{Id: w.id, Result: &api.Response_Watch{Watch: &api.WatchResponse{Revision: revision}}})
+}
+
 // sweepWatches ends watches whose client has held them up for too long, and
 // tells of progress.
 func (l *loop) sweepWatches(now time.Duration) {
@@ -439,9 +463,8 @@ func (l *loop) sweepWatches(now time.Duration) {
 			continue
 		}
 		for _, w := range st.watches {
-			if w.progress && w.live && w.next <= revision {
-				w.next = revision + 1
-				st.tell(&api.Response{Id: w.id, Result: &api.Response_Watch{Watch: &api.WatchResponse{Revision: revision}}})
+			if w.live {
+				l.tellProgress(w, revision)
 			}
 		}
 	}

@@ -53,7 +53,7 @@ func TestWatch(t *testing.T) {
 	}
 	past := a.watch(watchKeys("k", "", first))
 	live := a.watch(watchKeys("a", "z", 0))
-	future := a.watch(watchKeys("k", "", first+12))
+	next := a.watch(watchKeys("k", "", first+10))
 	checkValues(t, a.events(past, 10), 0)
 	prev := a.watch(&api.WatchRequest{Key: []byte("k"), Prev: true, NoPut: true})
 	for i := 10; i < 15; i++ {
@@ -61,7 +61,7 @@ func TestWatch(t *testing.T) {
 	}
 	checkValues(t, a.events(past, 5), 10)
 	checkValues(t, a.events(live, 5), 10)
-	checkValues(t, a.events(future, 3), 12)
+	checkValues(t, a.events(next, 5), 10)
 	// Deletes, values before, filters.
 	a.must(&api.Request{Op: &api.Request_Txn{Txn: &api.TxnRequest{Success: []*api.Op{{Op: &api.Op_Delete{Delete: &api.DeleteOp{Key: []byte("k")}}}}}}})
 	e := a.events(prev, 1)[0]
@@ -179,4 +179,37 @@ func TestWatchOverLeaderChange(t *testing.T) {
 		}
 	}
 	checkValues(t, a.events(w, n), 0)
+}
+
+func TestWatchFromTheFuture(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	a := connect(t, c.address(0))
+	newest := a.put("k", "1")
+	for i := range 3 { // a node that is late for that revision does not refuse the next one
+		b := connect(t, c.address(i))
+		b.watch(watchKeys("k", "", newest+1))
+		r := b.answer(b.send(&api.Request{Op: &api.Request_Watch{Watch: watchKeys("k", "", newest+2)}}))
+		if e := r.GetError(); e.GetCode() != api.Code_FUTURE_REVISION || !e.GetDefinite() || e.GetRevision() != newest {
+			t.Errorf("node %d, a watch from revision %d of %d: %v", i, newest+2, newest, r)
+		}
+	}
+}
+
+// A watch that has gone through the history says so at once, also when it wanted
+// nothing of it: whoever reads the history of a key waits for that.
+func TestWatchTellsTheEndOfTheHistory(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	a := connect(t, c.address(0))
+	first := a.put("k", "0")
+	newest := a.put("other", "1")
+	began := time.Now()
+	for range 4 { // four in less than the interval of progress: none of them waited for it
+		id := a.watch(&api.WatchRequest{Key: []byte("nobody"), FromRevision: first, Progress: true})
+		if r := a.answer(id); r.GetWatch().GetRevision() != newest {
+			t.Fatalf("after the history: %v, want revision %d", r, newest)
+		}
+	}
+	if took := time.Since(began); took >= progressEvery {
+		t.Errorf("four watches told the end of their history after %v altogether", took)
+	}
 }

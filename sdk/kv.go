@@ -104,12 +104,15 @@ func CreateRevisions(least, most uint64) RangeOption {
 // RangeResult is what a Range found.
 type RangeResult struct {
 	KVs      []KeyValue
-	More     bool   // the limit left some out
+	More     bool   // the limit, or the bound of an answer, left some out
 	Count    uint64 // keys in the range, without the limit
 	Revision uint64 // of the cell when it answered
 }
 
-// Range reads the keys of a range, in the order of the keys unless told otherwise.
+// Range reads the keys of a range, in the order of the keys unless told
+// otherwise. An answer has at most 65,536 keys and about 2 MiB, whatever the
+// limit: when RangeResult.More says that there are others, they are read from
+// the last key, with a zero byte behind it, on, at the same revision.
 func (c *Client) Range(ctx context.Context, keys KeyRange, opts ...RangeOption) (RangeResult, error) {
 	req := rangeRequest(keys, opts)
 	req.Cell = c.cfg.Cell
@@ -171,7 +174,7 @@ func (c *Client) Put(ctx context.Context, key string, value []byte, opts ...PutO
 type DeleteResult struct {
 	Revision uint64
 	Deleted  uint64
-	Prevs    []KeyValue // with DeletePrev
+	Prevs    []KeyValue // of a DeleteOp that asked for them
 }
 
 // Delete deletes the keys of a range. ErrUnknownOutcome as for Put.

@@ -160,8 +160,10 @@ func txnResultOf(r *api.TxnResponse) TxnResult {
 // Txn runs a transaction exactly once: when its answer is lost it is repeated
 // by its number. When the context ends first the outcome is unknown to the
 // caller, and the transaction is not withdrawn.
-func (s *Session) Txn(ctx context.Context, t Txn) (TxnResult, error) {
-	resp, err := s.command(ctx, "txn", "", s.check, func(seq, acked uint64) *api.Request {
+func (s *Session) Txn(ctx context.Context, t Txn) (TxnResult, error) { return s.txn(ctx, "txn", "", t) }
+
+func (s *Session) txn(ctx context.Context, op, name string, t Txn) (TxnResult, error) {
+	resp, err := s.command(ctx, op, shorten(name), s.check, func(seq, acked uint64) *api.Request {
 		req := t.request()
 		req.Cell, req.Session, req.Sequence, req.Acked = s.c.cfg.Cell, uint64(s.id), seq, acked
 		return &api.Request{Op: &api.Request_Txn{Txn: req}}

@@ -86,7 +86,8 @@ type Event struct {
 // without a gap and without a repeat, across reconnects, until the context
 // ends or the consumer stops. What it yields last, unless the consumer
 // stopped, is an error: that of the context, ErrCompacted when the revision to
-// go on from is gone, or another refusal.
+// go on from is gone, ErrFutureRevision when it is beyond the next one, or
+// another refusal.
 //
 // One error is not the last: ErrLagging. All watches share one connection,
 // and a consumer that is too slow must not hold up the locks of others, so
@@ -265,13 +266,6 @@ func (w *watch) refused(err *Error, now time.Duration) {
 	case CodeNoLeader, CodeUnavailable, CodeOverloaded, CodeUnknownOutcome:
 		w.again(err, now)
 		return
-	case CodeFutureRevision:
-		// A node that lags behind the one that delivered the last revision.
-		if w.next > w.opts.from {
-			w.again(err, now)
-			return
-		}
-		w.err = err
 	default:
 		w.err = err
 	}

@@ -694,6 +694,8 @@ func TestCluster(t *testing.T) {
 		}
 	})
 
+	t.Run("keys of a user", func(t *testing.T) { keysOfAUser(t, c) })
+
 	t.Run("a command for each change of a key", func(t *testing.T) {
 		dir := t.TempDir()
 		var first struct{ Revision uint64 }

@@ -149,7 +149,7 @@ under conch elect, and otherwise for whoever leads now. It is refused when that 
 not the present one any more, so that nobody acts for a leader whom they did not mean.`
 
 // leaderToken is the token to act for.
-func (a *App) leaderToken(ctx context.Context, c cell, name, flag string) (sdk.Token, error) {
+func (a *App) leaderToken(ctx context.Context, c cell, op, name, flag string) (sdk.Token, error) {
 	if election, _ := a.Getenv("CONCH_ELECTION"); flag == "" && election == name {
 		flag, _ = a.Getenv("CONCH_TOKEN")
 		if _, err := parseNumber("CONCH_TOKEN", flag); err != nil {
@@ -162,10 +162,10 @@ func (a *App) leaderToken(ctx context.Context, c cell, name, flag string) (sdk.T
 	}
 	e, err := c.ShowElection(ctx, name)
 	if err != nil {
-		return 0, err
+		return 0, named(err, op, name)
 	}
 	if e.Leader == nil {
-		return 0, exitWith(exitFailed, fmt.Errorf("election %s: nobody leads", quote(name)))
+		return 0, &sdk.Error{Op: op, Name: name, Code: sdk.CodeNotFound, Definite: true, Message: "nobody leads"}
 	}
 	return e.Leader.Token, nil
 }
@@ -219,7 +219,7 @@ func (a *App) electionsProclaim() *cobra.Command {
 				return usage("VALUE: it has more than %d bytes, which is the most that is allowed", sdk.MaxValue)
 			}
 			return a.ask(ctx, func(ctx context.Context, c cell) error {
-				t, err := a.leaderToken(ctx, c, args[0], token)
+				t, err := a.leaderToken(ctx, c, "proclaim", args[0], token)
 				if err != nil {
 					return err
 				}
@@ -253,7 +253,7 @@ one that does not listen is stopped by the fencing token alone.
 				return err
 			}
 			return a.ask(ctx, func(ctx context.Context, c cell) error {
-				t, err := a.leaderToken(ctx, c, args[0], token)
+				t, err := a.leaderToken(ctx, c, "resign", args[0], token)
 				if err != nil {
 					return err
 				}
@@ -295,7 +295,7 @@ candidate.
 				return err
 			}
 			return a.ask(ctx, func(ctx context.Context, c cell) error {
-				t, err := a.leaderToken(ctx, c, args[0], token)
+				t, err := a.leaderToken(ctx, c, "transfer", args[0], token)
 				if err != nil {
 					return err
 				}

@@ -173,7 +173,7 @@ func TestReports(t *testing.T) {
 		"token check backup 90", "token check backup 90 -o json",
 		"sessions ls", "sessions ls -o json", "sessions show 17", "sessions show 17 -o json", "sessions end 17 --reason gone",
 		"status", "status -o json", "hash", "hash -o json", "leader transfer n2", "leader transfer n2 -o json",
-		"kv get config/limit", "kv get config/limit -o json", "kv get config/ --prefix", "kv get config/ --prefix -o json", "kv get config/ --prefix --keys-only",
+		"kv get config/limit", "kv get config/limit -o json", "kv get config/ --prefix --limit 3", "kv get config/ --prefix --limit 3 -o json", "kv get config/ --prefix --keys-only --limit 3",
 		"kv get config/ --prefix --count-only", "kv get config/ --prefix --count-only -o json",
 		"kv put config/limit 13", "kv put config/limit 13 -o json", "kv del config/limit", "kv del config/limit -o json", "kv compact", "kv compact 400 -o json",
 	}
@@ -213,7 +213,7 @@ func TestNothingToReport(t *testing.T) {
 func TestWriteConditions(t *testing.T) {
 	c := &fakeCell{txn: sdk.TxnResult{Results: []sdk.OpResult{{Range: &sdk.RangeResult{KVs: []sdk.KeyValue{{Key: "k", ModRevision: 9, Version: 2}}}}}}}
 	got := run(c, "kv", "put", "k", "v", "--if-mod-revision", "5")
-	if got.code != 1 || got.err != `conch: "k": the condition does not hold, nothing was written: revision 9 changed it last, to version 2`+"\n" {
+	if got.code != 1 || got.err != `conch: put "k": the condition does not hold, nothing was written: revision 9 changed it last, to version 2`+"\n" {
 		t.Errorf("exit status %d, stderr %s", got.code, got.err)
 	}
 	c.txn.Results[0].Range.KVs = nil
@@ -249,7 +249,7 @@ func TestLocksWatch(t *testing.T) {
 func TestKeyWatchAndHistory(t *testing.T) {
 	c := &fakeCell{
 		status: sdk.Status{Revision: 7, CompactedRevision: 4},
-		keys:   sdk.RangeResult{KVs: []sdk.KeyValue{{Key: "k", Value: []byte("old"), ModRevision: 3, Version: 1}}},
+		keys:   sdk.RangeResult{KVs: []sdk.KeyValue{{Key: "k", Value: []byte("old"), ModRevision: 3, Version: 1}}, Revision: 7},
 		batches: []sdk.Batch{
 			{Revision: 6, Events: []sdk.Event{{KV: sdk.KeyValue{Key: "k", Value: []byte("new"), ModRevision: 6, Version: 2}, Time: noon}}},
 			{Revision: 7, Events: []sdk.Event{{Deleted: true, KV: sdk.KeyValue{Key: "k", ModRevision: 7}, Time: noon}}},

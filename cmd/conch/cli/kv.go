@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -11,8 +12,11 @@ import (
 	"github.com/conch-lock/conch/sdk"
 )
 
-// maxValue bounds the value of a key.
-const maxValue = 1 << 20
+// maxValue bounds the value of a key, maxKey the key.
+const maxValue, maxKey = 1 << 20, 4 << 10
+
+// codeCondition is the code of a write whose condition did not hold.
+const codeCondition sdk.Code = "CONDITION_FAILED"
 
 func (a *App) kvCommand() *cobra.Command {
 	return group("kv", "Read and write keys", "  conch kv put config/limit 12\n  conch kv get config/limit",
@@ -21,6 +25,9 @@ func (a *App) kvCommand() *cobra.Command {
 
 // keyRange is one key, or all that begin with it.
 func keyRange(key string, prefix bool) (sdk.KeyRange, error) {
+	if len(key) > maxKey {
+		return sdk.KeyRange{}, usage("KEY %s: it has %d bytes: 1 to %d are allowed", quote(key), len(key), maxKey)
+	}
 	if prefix {
 		return sdk.Prefix(key), nil
 	}
@@ -28,75 +35,6 @@ func keyRange(key string, prefix bool) (sdk.KeyRange, error) {
 		return sdk.KeyRange{}, usage(`KEY "": a key is not empty; --prefix with "" means all keys`)
 	}
 	return sdk.One(key), nil
-}
-
-func (a *App) kvGet() *cobra.Command {
-	var prefix, serializable, keysOnly, countOnly, descending bool
-	var revision uint64
-	var limit int
-	var order string
-	c := &cobra.Command{
-		Use: "get KEY", Short: "Print the value of a key, or a list of keys",
-		Long: `Get prints the bare value of KEY. Exit status 1 when there is no such key. With
---prefix it lists. The answer is the newest there is when the request was made, unless
---serializable allows the node that is asked to answer from what it has.`,
-		Example: "  conch kv get config/limit\n  conch kv get config/ --prefix\n  conch kv get '' --prefix --keys-only --limit 100",
-		Args:    exactly("KEY"),
-		RunE: a.action(func(ctx context.Context, _ *cobra.Command, args []string) error {
-			keys, err := keyRange(args[0], prefix)
-			if err != nil {
-				return err
-			}
-			if limit < 0 {
-				return usage("--limit %d: 0 or more is allowed", limit)
-			}
-			by, ok := map[string]sdk.Order{
-				"key": sdk.ByKey, "version": sdk.ByVersion, "create": sdk.ByCreateRevision, "mod": sdk.ByModRevision, "value": sdk.ByValue,
-			}[order]
-			if !ok {
-				return usage("--order %s: key, version, create, mod and value are allowed", quote(order))
-			}
-			opts := []sdk.RangeOption{sdk.AtRevision(revision), sdk.Limit(limit), sdk.SortBy(by, descending)}
-			if serializable {
-				opts = append(opts, sdk.Serializable())
-			}
-			if keysOnly {
-				opts = append(opts, sdk.KeysOnly())
-			}
-			if countOnly {
-				opts = append(opts, sdk.CountOnly())
-			}
-			return a.ask(ctx, func(ctx context.Context, c cell) error {
-				res, err := c.Range(ctx, keys, opts...)
-				if err != nil {
-					return err
-				}
-				if countOnly {
-					return a.results().KeyCount(res)
-				}
-				if prefix {
-					return a.results().Keys(res, keysOnly)
-				}
-				if len(res.KVs) == 0 {
-					return &sdk.Error{Op: "get", Name: args[0], Code: sdk.CodeNotFound, Message: "no such key", Definite: true}
-				}
-				if keysOnly {
-					return a.results().Keys(res, true)
-				}
-				return a.results().Value(res.KVs[0])
-			})
-		}),
-	}
-	f := c.Flags()
-	f.BoolVar(&prefix, "prefix", false, "all keys that begin with KEY")
-	f.Uint64Var(&revision, "revision", 0, "as it was at revision `R`")
-	f.BoolVar(&serializable, "serializable", false, "allow an answer that may be stale; cheaper")
-	f.BoolVar(&keysOnly, "keys-only", false, "without values")
-	f.BoolVar(&countOnly, "count-only", false, "only how many there are")
-	f.IntVar(&limit, "limit", 0, "at most `N` keys")
-	f.StringVar(&order, "order", "key", "sort by `WHAT`: key, version, create, mod or value")
-	f.BoolVar(&descending, "descending", false, "sort downwards")
-	return c
 }
 
 func (a *App) kvPut() *cobra.Command {
@@ -130,7 +68,7 @@ and exits with 1 when it does not.`,
 			case cmd.Flags().Changed("if-mod-revision"):
 				t.If = []sdk.Compare{sdk.ModRevisionIs(args[0], sdk.Equal, ifMod)}
 			}
-			return a.write(ctx, args[0], t, func(r sdk.TxnResult) error {
+			return a.write(ctx, "put", args[0], t, func(r sdk.TxnResult) error {
 				return a.results().Done(fmt.Sprintf("revision %d", r.Revision), map[string]any{"key": args[0], "revision": r.Revision})
 			})
 		}),
@@ -158,14 +96,25 @@ func (a *App) value(arg string) ([]byte, error) {
 	return value, nil
 }
 
+// named says in the error of a transaction what it was for.
+func named(err error, op, key string) error {
+	var refused *sdk.Error
+	if !errors.As(err, &refused) || refused != err {
+		return err
+	}
+	e := *refused
+	e.Op, e.Name = op, key
+	return &e
+}
+
 // write runs a transaction on one key. When its conditions do not hold, the
 // error says what the key is now.
-func (a *App) write(ctx context.Context, key string, t sdk.Txn, done func(sdk.TxnResult) error) error {
+func (a *App) write(ctx context.Context, op, key string, t sdk.Txn, done func(sdk.TxnResult) error) error {
 	t.Else = []sdk.Op{sdk.RangeOp(sdk.One(key))}
 	return a.ask(ctx, func(ctx context.Context, c cell) error {
 		res, err := c.Txn(ctx, t)
 		if err != nil {
-			return err
+			return named(err, op, key)
 		}
 		if res.Succeeded {
 			return done(res)
@@ -175,7 +124,7 @@ func (a *App) write(ctx context.Context, key string, t sdk.Txn, done func(sdk.Tx
 			kv := res.Results[0].Range.KVs[0]
 			now = fmt.Sprintf("revision %d changed it last, to version %d", kv.ModRevision, kv.Version)
 		}
-		return exitWith(exitFailed, fmt.Errorf("%s: the condition does not hold, nothing was written: %s", quote(key), now))
+		return &sdk.Error{Op: op, Name: key, Code: codeCondition, Definite: true, Message: "the condition does not hold, nothing was written: " + now}
 	})
 }
 
@@ -203,7 +152,7 @@ func (a *App) kvDel() *cobra.Command {
 			if byMod {
 				t.If = append(t.If, sdk.ModRevisionIs(args[0], sdk.Equal, ifMod))
 			}
-			return a.write(ctx, args[0], t, func(r sdk.TxnResult) error {
+			return a.write(ctx, "delete", args[0], t, func(r sdk.TxnResult) error {
 				deleted := uint64(0)
 				if len(r.Results) == 1 && r.Results[0].Delete != nil {
 					deleted = r.Results[0].Delete.Deleted
@@ -234,17 +183,22 @@ func (a *App) kvCompact() *cobra.Command {
 				}
 			}
 			return a.ask(ctx, func(ctx context.Context, c cell) error {
-				if revision == 0 {
-					s, err := c.Status(ctx)
-					if err != nil {
+				upTo := revision
+				if upTo == 0 {
+					var err error
+					if upTo, err = newest(ctx, c); err != nil {
 						return err
 					}
-					revision = s.Revision
 				}
-				if err := c.Compact(ctx, revision); err != nil {
+				err := c.Compact(ctx, upTo)
+				var refused *sdk.Error
+				if revision == 0 && errors.Is(err, sdk.ErrCompacted) && errors.As(err, &refused) && refused.Revision >= upTo {
+					err = nil // nothing has happened since the last time
+				}
+				if err != nil {
 					return err
 				}
-				return a.results().Done(fmt.Sprintf("compacted up to revision %d", revision), map[string]any{"compacted_revision": revision})
+				return a.results().Done(fmt.Sprintf("compacted up to revision %d", upTo), map[string]any{"compacted_revision": upTo})
 			})
 		}),
 	}

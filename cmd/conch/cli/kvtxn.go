@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -64,8 +65,15 @@ revision or nothing is. Exit status 1 when a condition did not hold.`,
 func parseTxn(in io.Reader) (sdk.Txn, error) {
 	var t sdk.Txn
 	otherwise := false
-	lines := bufio.NewScanner(io.LimitReader(in, maxTxnText))
-	lines.Buffer(nil, maxTxnText)
+	text, err := io.ReadAll(io.LimitReader(in, maxTxnText+1))
+	if err != nil {
+		return t, fmt.Errorf("read the transaction from standard input: %w", err)
+	}
+	if len(text) > maxTxnText { // a part of it must not be run for the whole
+		return t, usage("standard input has more than %d bytes, which is the most that is allowed", maxTxnText)
+	}
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	lines.Buffer(nil, maxTxnText+1)
 	for n := 1; lines.Scan(); n++ {
 		words, err := splitWords(lines.Text())
 		if err != nil {
@@ -100,9 +108,6 @@ func parseTxn(in io.Reader) (sdk.Txn, error) {
 				t.Then = append(t.Then, op)
 			}
 		}
-	}
-	if err := lines.Err(); err != nil {
-		return t, fmt.Errorf("read the transaction from standard input: %w", err)
 	}
 	if len(t.If)+len(t.Then)+len(t.Else) == 0 {
 		return t, usage("standard input has no transaction (see conch kv txn --help)")
