@@ -35,6 +35,7 @@
 //  7. Whatever raft has ready, repeatedly, in this order:
 //     a. the machine learns of a lost leadership;
 //     b. messages that promise nothing are sent, the leader's entries among them, so that followers write meanwhile;
+//     those that only tell of a commit are held back for the next round, or a moment, where nobody waits for them;
 //     c. a leader applies the committed entries that it has on disk;
 //     d. hard state, entries and the mark of a snapshot are written in one frame with one sync;
 //     e. promises are sent: votes, and acknowledgements of entries;

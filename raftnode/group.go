@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
 	"time"
 
@@ -163,7 +164,8 @@ func (g *Group) run() {
 		if err = g.failed(); err != nil {
 			break
 		}
-		// 1. What has arrived.
+		// 1. What has arrived, once all who are about to hand something over have done so.
+		runtime.Gosched()
 		in, do = g.inbox.take(in, do)
 		for _, f := range do {
 			f()

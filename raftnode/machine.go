@@ -45,6 +45,10 @@ type Machine interface {
 	// An empty payload is not allowed.
 	Propose(now time.Duration, maxBytes int) [][]byte
 
+	// Eager tells whether somebody on that node awaits what is committed, so that it must hear of commits at once. Others
+	// hear with the next round, or Tuning.NewsDelay later: telling them apart costs both nodes two turns.
+	Eager(node NodeID) bool
+
 	// ProposalDropped gives a payload back that did not enter the log: nothing happened and nothing will.
 	ProposalDropped(payload []byte)
 

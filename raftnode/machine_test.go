@@ -20,6 +20,7 @@ type tally struct {
 	leader      NodeID   // as told by Unlead
 	received    []string
 	restores    int
+	patient     NodeID // need not hear of commits at once
 	onApply     func(Entry)
 	trouble     []string
 }
@@ -73,6 +74,8 @@ func (m *tally) Propose(now time.Duration, maxBytes int) [][]byte {
 	}
 	return q
 }
+
+func (m *tally) Eager(node NodeID) bool { return node != m.patient }
 
 func (m *tally) ProposalDropped(p []byte) {
 	m.dropped = append(m.dropped, string(p))

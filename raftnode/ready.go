@@ -20,7 +20,11 @@ func (r *Replica) handle(now time.Duration, rd raft.Ready) error {
 
 	// 2. Messages that promise nothing go out first, so that the followers write while this replica does.
 	for i, m := range rd.Messages {
-		if !promises(m) && !superseded(m, rd.Messages[i+1:]) {
+		switch {
+		case promises(m) || superseded(m, rd.Messages[i+1:]):
+		case r.patient(m):
+			r.news.hold(now, r.cfg.Tuning.NewsDelay, m)
+		default:
 			r.send(m)
 		}
 	}
@@ -131,6 +135,7 @@ func (r *Replica) notice(rd raft.Ready) {
 	r.reads.restart()
 	if role != Leader {
 		clear(r.holds)
+		r.news.clear()
 	}
 	r.leading = false
 	if role != Leader || lostLead {
@@ -144,6 +149,8 @@ func (r *Replica) send(m *raftpb.Message) {
 	case raftpb.MsgSnap:
 		r.sendSnapshot(m)
 		return
+	case raftpb.MsgApp:
+		r.news.drop(m.GetTo()) // this one knows more
 	case raftpb.MsgHeartbeat:
 		r.heartbeat = max(r.heartbeat, contextNumber(m.GetContext()))
 	case raftpb.MsgReadIndex:

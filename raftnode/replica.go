@@ -80,6 +80,7 @@ type Replica struct {
 	applied, appliedTerm uint64
 	batch                []Entry // reused
 	round                round   // what this leader proposed last
+	news                 news    // of commits, not told yet
 
 	// Time.
 	lastTick time.Duration

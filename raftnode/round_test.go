@@ -113,3 +113,35 @@ func TestSuperseded(t *testing.T) {
 		}
 	}
 }
+
+// TestNewsWaits: a peer that nobody waits on hears of a commit with the next round, or when the delay is over.
+func TestNewsWaits(t *testing.T) {
+	_, d, m, turn := leading(t)
+	m.patient = 2
+	m.queue = [][]byte{[]byte("a")}
+	turn(0)
+	d.expect(t, "a round", "send MsgApp", "sync")
+	out := turn(time.Microsecond, acked(3))
+	d.expect(t, "its commit", "apply a")
+	if want := time.Microsecond + time.Millisecond; out.Next != want {
+		t.Errorf("the next turn is at %v, want %v", out.Next, want)
+	}
+	turn(out.Next - 1)
+	d.expect(t, "too early")
+	turn(out.Next)
+	d.expect(t, "when the delay is over", "send MsgApp")
+
+	m.queue = [][]byte{[]byte("b")}
+	turn(out.Next)
+	turn(out.Next, acked(4))
+	m.queue = [][]byte{[]byte("c")}
+	d.lines = nil
+	turn(out.Next + time.Microsecond)
+	d.expect(t, "the next round brings it", "send MsgApp", "sync")
+	turn(out.Next + 2*time.Millisecond)
+	d.expect(t, "nothing is left to tell")
+
+	m.patient = 0
+	turn(out.Next+2*time.Millisecond, acked(5))
+	d.expect(t, "an eager peer", "send MsgApp", "apply c")
+}

@@ -20,6 +20,9 @@ type Tuning struct {
 	// GatherTime is how long proposals wait at most for a round of many others to be committed, so that they make one
 	// round together. Default 1 ms.
 	GatherTime time.Duration
+	// NewsDelay is after what time a node that nobody waits on hears of a commit, when no entries are sent to it before.
+	// Default 1 ms.
+	NewsDelay time.Duration
 	// MaxProposal bounds one payload in bytes. Default 1 MiB, at most 4 MiB.
 	MaxProposal int
 
@@ -57,6 +60,7 @@ func (t Tuning) withDefaults() Tuning {
 	defaultTo(&t.ElectionTicks, 12)
 	defaultTo(&t.CampaignJitter, 100*time.Millisecond)
 	defaultTo(&t.GatherTime, time.Millisecond)
+	defaultTo(&t.NewsDelay, time.Millisecond)
 	defaultTo(&t.MaxProposal, 1<<20)
 	defaultTo(&t.SnapshotBytes, 64<<20)
 	defaultTo(&t.SnapshotEntries, 1_000_000)
@@ -82,8 +86,8 @@ func (t Tuning) validate() error {
 	case t.CampaignJitter < 0 || t.CampaignJitter > time.Duration(t.ElectionTicks)*t.Tick:
 		return fmt.Errorf("raftnode: campaign jitter of %v: allowed are 0 to the election time of %v",
 			t.CampaignJitter, time.Duration(t.ElectionTicks)*t.Tick)
-	case t.GatherTime < 0 || t.GatherTime > t.Tick:
-		return fmt.Errorf("raftnode: gather time of %v: allowed are 0 to a tick (%v)", t.GatherTime, t.Tick)
+	case t.GatherTime < 0 || t.GatherTime > t.Tick || t.NewsDelay < 0 || t.NewsDelay > t.Tick:
+		return fmt.Errorf("raftnode: gather time of %v, news delay of %v: allowed are 0 to a tick (%v)", t.GatherTime, t.NewsDelay, t.Tick)
 	case t.MaxProposal < 1 || t.MaxProposal > 4<<20:
 		return fmt.Errorf("raftnode: proposals of %d bytes: allowed are 1 to 4 MiB", t.MaxProposal)
 	case t.SnapshotBytes < 1 || t.SnapshotSlices < 1 || t.SnapshotHold < 0 || t.SegmentBytes < 1:

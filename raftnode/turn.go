@@ -90,12 +90,16 @@ func (r *Replica) turn(now time.Duration, in Inputs) (Outputs, error) {
 	if err := r.seal(now); err != nil {
 		return out, err
 	}
-	// 11. What the machine sent goes out, if nothing above took it along.
+	// 11. News that waited long enough, and what the machine sent, if nothing above took it along.
+	r.tell(now)
 	r.cfg.Outbox.Flush()
 	out.Busy = out.Busy || more || r.node.HasReady()
 	out.Next = r.lastTick + r.cfg.Tuning.Tick
 	if r.leading && r.gathering(now) {
 		out.Next = min(out.Next, r.round.at+r.cfg.Tuning.GatherTime)
+	}
+	if len(r.news.held) > 0 {
+		out.Next = min(out.Next, r.news.due)
 	}
 	if r.hunt.left > 0 {
 		out.Next = min(out.Next, r.hunt.at)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"time"
 
@@ -288,6 +289,10 @@ func (l *link) nudge() {
 func (l *link) write() {
 	defer l.wg.Done()
 	for {
+		if !l.urgent() {
+			// Whoever else was woken by the last answers asks first, and all of it goes out as one frame.
+			runtime.Gosched()
+		}
 		frame := l.next()
 		if frame == nil {
 			select {
@@ -306,6 +311,13 @@ func (l *link) write() {
 			return
 		}
 	}
+}
+
+// urgent tells whether keep-alives wait to be sent.
+func (l *link) urgent() bool {
+	l.c.mu.Lock()
+	defer l.c.mu.Unlock()
+	return len(l.beats) > 0
 }
 
 // next collects what is queued into one message: keep-alives first, nil when

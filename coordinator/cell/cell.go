@@ -72,12 +72,13 @@ type Cell struct {
 	held     []*request // ours, in order, not sent to a leader yet
 	stopped  bool
 
-	queue   []byte                       // commands that wait to be proposed, only while leading
-	outbox  []byte                       // commands for the leader, gathered since the last Flush
-	sending []*request                   // ours, those in the outbox
-	heard   map[sessions.ID]uint64       // keep-alives to send to the leader
-	from    map[raftnode.NodeID]uint64   // the newest request of each node that has arrived here
-	refused map[raftnode.NodeID][]uint64 // to send back
+	queue   []byte                            // commands that wait to be proposed, only while leading
+	outbox  []byte                            // commands for the leader, gathered since the last Flush
+	sending []*request                        // ours, those in the outbox
+	heard   map[sessions.ID]uint64            // keep-alives to send to the leader
+	from    map[raftnode.NodeID]uint64        // the newest request of each node that has arrived here
+	asked   map[raftnode.NodeID]time.Duration // when a node last sent requests or keep-alives
+	refused map[raftnode.NodeID][]uint64      // to send back
 	scratch []byte
 }
 
@@ -100,6 +101,7 @@ func New(cfg Config) *Cell {
 		pending:  requests{byNumber: map[uint64]*request{}},
 		heard:    map[sessions.ID]uint64{},
 		from:     map[raftnode.NodeID]uint64{},
+		asked:    map[raftnode.NodeID]time.Duration{},
 		refused:  map[raftnode.NodeID][]uint64{},
 	}
 }
@@ -437,6 +439,17 @@ func (c *Cell) Propose(now time.Duration, maxBytes int) [][]byte {
 		c.queue = nil // one burst does not hold memory for ever
 	}
 	return entries
+}
+
+// eagerFor is how long after a node's last request it is taken to have clients
+// that wait. Those with sessions are heard of more often than that.
+const eagerFor = 5 * time.Second
+
+// Eager implements [raftnode.Machine]: a node has clients whose requests or
+// keep-alives come from there.
+func (c *Cell) Eager(node raftnode.NodeID) bool {
+	at, ok := c.asked[node]
+	return ok && c.now-at < eagerFor
 }
 
 // fitting is how many bytes of whole commands fit into room.

@@ -56,6 +56,10 @@ func (c *Cell) Receive(from raftnode.NodeID, payload []byte) {
 	}
 	r := record.NewReader(payload[1:])
 	switch payload[0] {
+	case messageCommands, messageHeard:
+		c.asked[from] = c.now
+	}
+	switch payload[0] {
 	case messageCommands:
 		c.forwarded(from, payload[1:])
 	case messageHeard:
