@@ -159,6 +159,10 @@ func (r *Replica) send(m *raftpb.Message) {
 		if NodeID(m.GetFrom()) != r.cfg.Node {
 			return
 		}
+	case raftpb.MsgTransferLeader:
+		// This replica was asked to hand over in the very turn in which it lost the lead. Raft passes the wish on to the new
+		// leader in the name of who was to lead, and whoever asked does not mean that leader. The transfer fails here.
+		return
 	}
 	r.cfg.Outbox.Send(m)
 }

@@ -244,6 +244,33 @@ func TestReadsAreNotPassedOn(t *testing.T) {
 	c.until("a read of the node that asked", 5*time.Second, func() bool { return result == nil })
 }
 
+// A wish to hand over that comes in the turn in which the node loses the lead is not passed on to the new leader, in
+// the name of who was to lead.
+func TestTransfersAreNotPassedOn(t *testing.T) {
+	c := newCluster(t, 9, 3, smallTuning())
+	l := c.leader()
+	c.run(time.Second)
+	var followers []*simNode
+	for _, n := range c.nodes {
+		if n != l {
+			followers = append(followers, n)
+		}
+	}
+	newer, wanted := followers[0], followers[1]
+	var result error
+	c.post(newer.id, l.id, func(n *simNode) {
+		n.in.Messages = append(n.in.Messages, PeerMessage{From: newer.id, Message: &raftpb.Message{
+			Type: raftpb.MsgHeartbeat.Enum(), From: proto.Uint64(uint64(newer.id)), To: proto.Uint64(uint64(n.id)),
+			Term: proto.Uint64(n.replica.hard.GetTerm() + 1),
+		}})
+		n.in.Transfers = append(n.in.Transfers, TransferRequest{To: wanted.id, Done: func(err error) { result = err }})
+	})
+	c.until("the end of the transfer", 5*time.Second, func() bool { return result != nil })
+	if !errors.Is(result, ErrTransferFailed) {
+		t.Errorf("a transfer asked for while the lead is lost: %v", result)
+	}
+}
+
 func TestReadsAreBounded(t *testing.T) {
 	tuning := smallTuning()
 	tuning.MaxReads = 10
