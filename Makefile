@@ -92,22 +92,25 @@ example-fencedwriter: build ## a paused writer wakes up late: with the fence, an
 
 # ---- longer runs --------------------------------------------------------------
 
-# make sim SEED=42 replays one seed and prints what happens; without SEED, SEEDS many.
+# make sim SEED=42 replays one run and prints what happens; without SEED, SEEDS many.
 SEED :=
 FROM := 1
 SEEDS := 2000
+JOBS := 2
+# The simulation is one goroutine: it need not be stopped by signals.
+SIMULATE = GODEBUG=asyncpreemptoff=1 go run ./chaos/simulate
 
-sim: ## simulate: SEED=42 replays one seed, otherwise SEEDS=2000 of them FROM=1 on
+sim: ## simulate: SEED=42 replays one run, otherwise SEEDS=2000 of them FROM=1 on, in JOBS=2 processes
 ifneq ($(SEED),)
-	go run ./chaos/simulate -seed $(SEED)
+	$(SIMULATE) -seed "$(SEED)"
 else
-	go run ./chaos/simulate -from $(FROM) -seeds $(SEEDS)
+	$(SIMULATE) -from $(FROM) -seeds $(SEEDS) -jobs $(JOBS)
 endif
 
 LENGTH := 10m
 
 chaos: ## 16,000 seeds, then LENGTH=10m of killed leaders on a build with the race detector
-	go run ./chaos/simulate -seeds 16000
+	$(SIMULATE) -seeds 16000 -jobs $(JOBS)
 	go build $(RACE) -o $(BIN)/conch-race ./cmd/conch
 	CONCH_BINARY=$(CURDIR)/$(BIN)/conch-race CONCH_E2E_LENGTH=$(LENGTH) go test -count=1 -v -timeout 0 ./cmd/conch/e2e
 

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/conch-lock/conch/coordinator/machine"
 	"github.com/conch-lock/conch/locks"
@@ -13,14 +14,14 @@ import (
 // ended there, and only the token protects.
 const electionNames = 3
 
-func electionName(i int) locks.Name { return locks.Name(fmt.Sprint("election-", i)) }
+func electionName(i int) locks.Name { return locks.Name("election-" + strconv.Itoa(i)) }
 
 // loose says whether an election lets a candidate end another's tenure.
 func loose(n locks.Name) bool { return n == electionName(electionNames-1) }
 
 // campaign stands in an election.
 func (c *client) campaign() {
-	rng := c.w.rng
+	rng := c.rng
 	op := &machine.Campaign{Name: electionName(rng.IntN(electionNames)), Aging: 1000, Priority: int64(rng.IntN(4))}
 	op.Value = fmt.Appendf(nil, "client %d, life %d", c.id, c.life)
 	switch rng.IntN(4) {
@@ -43,13 +44,13 @@ func (c *client) lead(b *belief) {
 	if c.held != b {
 		return
 	}
-	if c.w.chance(0.5) {
+	if c.chance(0.5) {
 		c.leave(b)
 		return
 	}
 	op := &machine.Proclaim{Value: fmt.Appendf(nil, "client %d at %v", c.id, c.w.now)}
 	op.Name, op.Token = b.election, b.token
-	c.w.sometimes("proclaim")
+	c.w.sometimes(proclaimed)
 	b.proclaiming = c.next(op, &op.Request)
 }
 
@@ -60,16 +61,16 @@ func (c *client) proclaimed(q sessions.Sequence, p machine.Reply) {
 		return
 	}
 	if p.Code == machine.NotHolder && !loose(b.election) {
-		c.w.fail("client %d: its proclamation as leader of %s with token %d was refused: %s", c.id, b.election, b.token, p.Message)
+		c.w.fail(Beliefs, "client %d: its proclamation as leader of %s with token %d was refused: %s", c.id, b.election, b.token, p.Message)
 	}
-	c.later(c.w.between(0, c.ttl/4), func() { c.lead(b) })
+	c.later(between(c.rng, 0, c.ttl/4), func() { c.lead(b) })
 }
 
 // leave resigns or hands over: to somebody who waits, or to some client that may
 // not even stand. From then on the client does not believe that it leads.
 func (c *client) leave(b *belief) {
 	c.endBelief()
-	if to := c.heir(b.election); to != 0 && c.w.chance(0.5) {
+	if to := c.heir(b.election); to != 0 && c.chance(0.5) {
 		op := &machine.Transfer{To: to}
 		op.Name, op.Token = b.election, b.token
 		c.next(op, &op.Request)
@@ -86,10 +87,10 @@ func (c *client) heir(n locks.Name) sessions.ID {
 			waiting = append(waiting, s.ID.Session)
 		}
 	}
-	if len(waiting) == 0 || c.w.chance(0.2) {
-		return c.w.clients[c.w.rng.IntN(len(c.w.clients))].session
+	if len(waiting) == 0 || c.chance(0.2) {
+		return c.w.clients[c.rng.IntN(len(c.w.clients))].session
 	}
-	return waiting[c.w.rng.IntN(len(waiting))]
+	return waiting[c.rng.IntN(len(waiting))]
 }
 
 func (c *client) resign(n locks.Name, token locks.Token) {
@@ -102,11 +103,11 @@ func (c *client) resign(n locks.Name, token locks.Token) {
 func (c *client) left(as machine.Leadership, p machine.Reply) {
 	switch {
 	case p.Code == machine.NotFound:
-		c.w.sometimes("transfer to nobody")
+		c.w.sometimes(handedToNobody)
 		c.resign(as.Name, as.Token)
 		return
 	case p.Code == machine.NotHolder && !loose(as.Name):
-		c.w.fail("client %d: as leader of %s with token %d it was refused: %s", c.id, as.Name, as.Token, p.Message)
+		c.w.fail(Beliefs, "client %d: as leader of %s with token %d it was refused: %s", c.id, as.Name, as.Token, p.Message)
 	}
 	c.rest()
 }

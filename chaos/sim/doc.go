@@ -2,36 +2,69 @@
 // seed: the real replicas (raft, log, snapshots), the real state machine and
 // the real cell code of several nodes, on file systems that lose what was not
 // synced, over a network that delays, loses, doubles and reorders, with clocks
-// that run at different rates, and clients that act like the SDK: they hold locks
-// and stand in elections.
+// that run at different rates, and clients that act like the SDK: they claim
+// locks of all kinds, stand in elections, and read and write keys.
 //
-// What goes wrong, from the same seed always in the same way: nodes crash at
-// any file operation, one or all at once, with any part of their unsynced
-// writes surviving; nodes are paused with their input piling up; links are cut
-// one way or both, flap and heal; disks are slow; leadership is transferred;
-// clients pause, vanish, change the node and repeat requests. One fault pins
-// all clients to a leader and then isolates or pauses it.
+// # A run
 //
-// What is checked, after every entry that is applied anywhere for the first
-// time (by a witness: one more state machine that applies each entry once):
+//  1. The seed draws a setting ([Config] can overrule parts of it): which kinds of
+//     faults there are and how dense, what clients do, and sizes that are small,
+//     so that snapshots, compaction and new segments come often.
+//  2. It draws the plan: which fault happens when. Every part of the world has a
+//     source of chance of its own, so that leaving a fault out changes as little
+//     as can be.
+//  3. Faults go on for a minute. Then everything heals, and the cell has to get
+//     on: a leader, a lock for every client, all nodes equal, no session left.
 //
-//   - every node applies the same bytes at the same index, and has the same
-//     checksum over all of them;
-//   - the invariants of sessions, locks and store hold;
-//   - tokens only grow, and a claim never has two;
+// The same seed gives the same run, to the last event: a trace hash tells.
+//
+// # What goes wrong
+//
+// Nodes crash at any file operation, between write, fsync, send and apply, within
+// a snapshot, in a joint configuration, one or all at once, with any part of
+// their unsynced writes surviving; they are paused with their input piling up;
+// links are cut one way or both, flap, and split the cell; disks are slow, full,
+// fail to write or sync, are damaged (bits, sectors, ends, files) or lost while a
+// node is down; clocks change their rate and jump; leadership is transferred;
+// members join, are promoted, leave and are replaced; clients pause, vanish, move
+// to another node and repeat requests. One fault pins all clients to a leader and
+// then isolates or pauses it. [Fault] lists the kinds, [Situation] what must have
+// happened in a long run.
+//
+// No more than a minority of the voters ever loses its data. Damage of the very
+// last batch of a log with nothing after it is left out: it looks like a write
+// that a crash tore, as package wal says.
+//
+// # What is checked
+//
+// A witness, one more state machine, applies every entry when the first node
+// does. Each property has a checker of its own ([Property]), and a test that
+// breaks it:
+//
+//   - every node applies the same bytes at the same index (logCheck), and has the
+//     same checksum over all of them;
+//   - a term has one leader, who has everything that was committed before, and
+//     who was removed never comes back (raftCheck, complete);
+//   - snapshots of one entry are the same bytes on all nodes, and give the same
+//     state back (snapshotCheck);
+//   - the invariants of sessions, locks, elections and store hold, and those who
+//     hold a lock go together (compatible);
+//   - tokens only grow, and a claim never has two (tokenCheck);
+//   - a repeated request gets the same answer, whichever node it goes through, and
+//     no value is put twice (onceCheck);
 //   - a session that expires does so after its client's own safe deadline, for
-//     every keep-alive that was ever acknowledged to it;
-//   - a client that believes in an exclusive lock is the only one to do so;
-//   - so is one that believes to lead an election, but where leaders may be
-//     pre-empted;
-//   - an election has one leader at a time and one new one a revision, whose terms
-//     rise by one, and who is told its predecessor and that one's last value;
-//   - observers that read on node after node, and come late now and then, see
-//     every leader of every election in order, without gap or repeat, or are told
-//     that the history is compacted;
-//   - a read that begins after an effect was acknowledged sees it;
-//   - in the end, with all faults healed, everybody makes progress and all
-//     nodes have the same hash.
-//
-// A trace hash over all events tells whether two runs were the same.
+//     every keep-alive that was ever applied, and soon after its time when all is
+//     well (lifeCheck);
+//   - a client that believes in a lock, or to lead an election where nobody is
+//     pre-empted, is the only one to do so (clash);
+//   - an election has one leader at a time, terms that rise by one, and each is
+//     told its predecessor (leaders);
+//   - who watches on node after node, and comes late now and then, gets every
+//     change of every revision in order and once, with what was there before, or
+//     is told that the history is compacted (changeCheck, observer);
+//   - what is asked after something was told is answered at no older revision,
+//     reads included, and a stale read is true of its revision (floorCheck,
+//     changeCheck);
+//   - damage is repaired or refused by name, never silent (silent), and after a
+//     failed write or sync nobody is promised anything (broken).
 package sim

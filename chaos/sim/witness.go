@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/conch-lock/conch/coordinator/machine"
-	"github.com/conch-lock/conch/coordinator/store"
 	"github.com/conch-lock/conch/locks"
 	"github.com/conch-lock/conch/raftnode"
 	"github.com/conch-lock/conch/sessions"
@@ -19,89 +18,117 @@ type witness struct {
 	w       *world
 	machine *machine.Machine
 	index   uint64
-	data    []uint64 // checksum of each entry, by index
 	chains  []uint64 // of the machine after each entry
+	asked   []command
+	checked uint64 // operations
 
-	token    locks.Token
-	tokens   map[locks.ClaimID]locks.Token
-	sessions map[sessions.ID]*watched
-	byNonce  map[sessions.Nonce]*opening
-	leaders  leaders
-	acked    uint64 // the highest index whose effect some client was told of
-}
+	log       logCheck
+	raft      raftCheck
+	snapshots snapshotCheck
+	tokens    tokenCheck
+	lives     lifeCheck
+	once      onceCheck
+	floor     floorCheck
+	changes   changeCheck
+	leaders   leaders
 
-// watched is a session whose end is judged.
-type watched struct {
-	client *client
-	safe   time.Duration // true time until which its client may believe
+	byNonce map[sessions.Nonce]*opening
+	waiting map[locks.ClaimID]bool
+	values  map[string]bool // that were put
+	stable  time.Duration   // since when the cell has its newest leader
 }
 
 // opening is a session that a client asks for.
 type opening struct {
 	client *client
-	safe   time.Duration
+	safe   time.Duration // by its clock
+}
+
+// command is one of an entry, with what the answer is judged by.
+type command struct {
+	origin uint64
+	op     machine.Op
 }
 
 func newWitness(w *world) *witness {
 	return &witness{
-		w: w, machine: machine.New(limits()), data: []uint64{0}, chains: []uint64{0},
-		tokens: map[locks.ClaimID]locks.Token{}, sessions: map[sessions.ID]*watched{},
-		byNonce: map[sessions.Nonce]*opening{}, leaders: leaders{},
+		w: w, machine: machine.New(w.set.limits), chains: []uint64{0},
+		raft: newRaftCheck(), snapshots: snapshotCheck{map[uint64]uint64{}},
+		tokens: tokenCheck{of: map[locks.ClaimID]locks.Token{}},
+		lives:  lifeCheck{sessions: map[sessions.ID]*life{}},
+		once:   onceCheck{map[locks.ClaimID]answer{}},
+		floor:  floorCheck{told: 1}, leaders: leaders{},
+		byNonce: map[sessions.Nonce]*opening{}, waiting: map[locks.ClaimID]bool{}, values: map[string]bool{},
 	}
 }
 
 func (x *witness) close() { x.machine.Close() }
 
-var crc = crc64.MakeTable(crc64.ISO)
-
 // apply takes an entry that a node is about to apply.
 func (x *witness) apply(n *node, e raftnode.Entry) {
 	sum := crc64.Update(e.Term, crc, e.Data)
-	if e.Index <= x.index {
-		if x.data[e.Index] != sum {
-			x.w.fail("node %v applies another entry %d (term %d) than was applied before", n.id, e.Index, e.Term)
-		}
+	first, err := x.log.apply(n.id, e.Index, e.Term, sum)
+	x.w.check(Equal, err)
+	if !first || err != nil {
 		return
 	}
-	if x.index == 0 && e.Index == 2 { // every group begins with a snapshot at index 1
-		x.step(raftnode.Entry{Index: 1})
+	if x.index == 0 {
+		x.begin()
 	}
-	if e.Index != x.index+1 {
-		x.w.fail("node %v applies entry %d, nobody applied entry %d", n.id, e.Index, x.index+1)
-		return
-	}
+	x.w.mix(sum)
 	x.step(e)
 }
 
+// begin puts the witness where every group begins.
+func (x *witness) begin() {
+	x.index = 1
+	x.chains = append(x.chains, 0)
+	x.w.check(Harness, x.machine.Restore(emptyReader{}, 1, 1))
+}
+
 func (x *witness) step(e raftnode.Entry) {
-	if e.Index == 1 {
-		x.index = 1
-		x.data, x.chains = append(x.data, 0), append(x.chains, 0)
-		if err := x.machine.Restore(emptyReader{}, 1, 1); err != nil {
-			x.w.fail("witness: %v", err)
-		}
-		return
-	}
 	x.index = e.Index
-	x.data = append(x.data, crc64.Update(e.Term, crc, e.Data))
+	x.decode(e.Data)
 	x.machine.Begin()
-	if err := x.machine.Apply(e.Index, e.Term, e.Data); err != nil {
-		x.w.fail("witness: %v", err)
-	}
+	x.w.check(Harness, x.machine.Apply(e.Index, e.Term, e.Data))
 	out := x.machine.Commit()
 	x.chains = append(x.chains, x.digest(x.machine))
 	x.judge(out)
-	if err := x.check(); err != nil {
-		x.w.fail("after entry %d: %v", e.Index, err)
+	if err := x.invariants(); err != nil {
+		x.w.fail(Invariants, "after entry %d: %v", e.Index, err)
 	}
 }
 
-// check holds the state against its invariants; the store, which is dear, only
-// now and then.
-func (x *witness) check() error {
+// decode reads the commands of an entry that somebody awaits the answers to.
+func (x *witness) decode(data []byte) {
+	x.asked = x.asked[:0]
+	if len(data) == 0 {
+		return
+	}
+	_, commands, err := machine.ReadHeader(data)
+	for len(commands) > 0 && err == nil {
+		var one []byte
+		if one, commands, err = machine.Split(commands); err != nil {
+			break
+		}
+		c, wrong := machine.Decode(one)
+		if wrong != nil {
+			x.w.fail(Harness, "a command cannot be read: %v", wrong)
+		}
+		x.asked = append(x.asked, command{c.Origin, c.Op})
+	}
+	x.w.check(Harness, err)
+}
+
+// invariants holds the state against its invariants; the store, which is dear,
+// only now and then.
+func (x *witness) invariants() error {
 	m := x.machine
 	if x.index%64 == 0 {
 		return m.Check()
+	}
+	if m.Locks().Waiting() > 200 && x.index%16 != 0 {
+		return nil // they are many, and are all looked at every time
 	}
 	if err := m.Sessions().Check(); err != nil {
 		return err
@@ -126,92 +153,45 @@ func (x *witness) digest(m *machine.Machine) uint64 {
 func (x *witness) compare(n *node) {
 	index, _ := n.cell.Applied()
 	if index < uint64(len(x.chains)) && index > 1 && x.digest(n.cell.Machine()) != x.chains[index] {
-		x.w.fail("node %v differs from the others at entry %d", n.id, index)
+		x.w.fail(Equal, "node %v differs from the others at entry %d", n.id, index)
 	}
 	if index%512 == 0 && index == x.index && n.cell.Machine().Store().Hash() != x.machine.Store().Hash() {
-		x.w.fail("node %v has another hash at entry %d", n.id, index)
+		x.w.fail(Equal, "node %v has another hash at entry %d", n.id, index)
 	}
 }
 
-// judge looks at what an entry did.
-func (x *witness) judge(out machine.Output) {
-	var grants []*machine.Claimed
-	for _, r := range out.Results {
-		if c := r.Reply.Claim; c != nil && c.Granted {
-			grants = append(grants, c)
-		}
-		if r.Reply.Code == machine.OK && r.Reply.TTL > 0 {
-			x.opened(r.Reply.Session)
-		}
+// restored judges the state of a node that was put back from a snapshot.
+func (x *witness) restored(n *node, index uint64) {
+	if index <= 1 {
+		return
 	}
-	for _, e := range out.Events {
-		switch e.Kind {
-		case machine.ClaimGranted:
-			grants = append(grants, e.Reply.Claim)
-			x.w.sometimes("grant after waiting")
-		case machine.ClaimOver:
-			x.w.sometimes("claim over unasked")
-		case machine.Alive:
-			if s := x.sessions[e.Session]; s != nil {
-				s.safe = max(s.safe, s.client.safe(e.Session, e.Number))
-			}
-		case machine.SessionOver:
-			x.over(e)
-		}
+	x.compare(n)
+	s := n.cell.Snapshot()
+	defer s.Close()
+	sum, buf := uint64(0), make([]byte, 0, 64<<10)
+	for done := false; !done; {
+		var piece []byte
+		piece, done = s.Next(buf)
+		sum = crc64.Update(sum, crc, piece)
 	}
-	// Results and events are told apart, so their order is that of the tokens.
-	sort.Slice(grants, func(i, j int) bool { return grants[i].Token < grants[j].Token })
-	for _, c := range grants {
-		x.granted(c)
-	}
-	for i := range out.Changes {
-		e := &out.Changes[i]
-		if e.Space != store.Elections {
-			continue
-		}
-		if wrong := x.leaders.observe(e); wrong != "" {
-			x.w.fail("%s at revision %d: %s", e.Record.Key, e.Revision(), wrong)
-		}
+	x.w.check(Snapshots, x.snapshots.taken(n.id, index, sum))
+}
+
+// installed: a node's state was replaced by a leader's snapshot.
+func (x *witness) installed(n *node) {
+	n.begun = true
+	x.w.sometimes(snapshotInstalled)
+	if m := n.cell.Machine(); m.Locks().Waiting() > 0 {
+		x.w.sometimes(snapshotInstalledHeld)
 	}
 }
 
-func (x *witness) opened(id sessions.ID) {
-	s := x.machine.Sessions().Get(id)
-	if s == nil || x.sessions[id] != nil {
-		return
-	}
-	o := x.byNonce[s.Nonce]
-	if o == nil {
-		x.w.fail("session %d was opened by nobody", id)
-		return
-	}
-	x.sessions[id] = &watched{client: o.client, safe: o.safe}
-}
-
-func (x *witness) over(e machine.Event) {
-	s := x.sessions[e.Session]
-	if s == nil || e.Why != locks.Expired {
-		return
-	}
-	x.w.sometimes("session expired")
-	if early := s.safe - x.w.now; early > 5*time.Millisecond {
-		x.w.fail("session %d of client %d expired %v before its client's own safe deadline", e.Session, s.client.id, early)
-	}
-}
-
-// granted: a claim has one token for ever, and a new one is larger than all.
-func (x *witness) granted(c *machine.Claimed) {
-	if old, ok := x.tokens[c.ID]; ok {
-		if old != c.Token {
-			x.w.fail("claim %v was granted with token %d and with token %d", c.ID, old, c.Token)
-		}
-		return
-	}
-	x.tokens[c.ID] = c.Token
-	if c.Token <= x.token {
-		x.w.fail("claim %v was granted with token %d after token %d", c.ID, c.Token, x.token)
-	}
-	x.token = c.Token
+// lead: a node begins to lead.
+func (x *witness) lead(n *node, term uint64) {
+	x.w.check(Raft, x.raft.lead(n.id, term))
+	applied, _ := n.cell.Applied()
+	x.w.check(Durable, complete(&x.log, n.id, term, applied))
+	x.stable = x.w.now
 }
 
 // leads: a client is told that it leads, and of its predecessor.
@@ -220,23 +200,26 @@ func (x *witness) leads(c *client, g *machine.Claimed) {
 	for i := range list {
 		if t := &list[i]; t.token == g.Token {
 			if t.term != g.Term {
-				x.w.fail("client %d was told that it leads %s in term %d, which is term %d", c.id, g.Names[0], g.Term, t.term)
+				x.w.fail(Leaders, "client %d was told that it leads %s in term %d, which is term %d", c.id, g.Names[0], g.Term, t.term)
 			}
 			p := g.Predecessor
 			if i > 0 && list[i-1].create == t.create && (list[i-1].token != p.Token || list[i-1].value != string(p.Value)) {
-				x.w.fail("client %d was told of the predecessor %+v, which was %+v", c.id, p, list[i-1])
+				x.w.fail(Leaders, "client %d was told of the predecessor %+v, which was %+v", c.id, p, list[i-1])
 			}
 			if p.Ended == locks.Transferred {
-				x.w.sometimes("leader after a transfer")
+				x.w.sometimes(handedOver)
 			}
 			return
 		}
 	}
-	x.w.fail("client %d was told that it leads %s with token %d, which nobody did", c.id, g.Names[0], g.Token)
+	x.w.fail(Leaders, "client %d was told that it leads %s with token %d, which nobody did", c.id, g.Names[0], g.Token)
 }
 
-// seen: a client was told something that is in the state at that index.
-func (x *witness) seen(index uint64) { x.acked = max(x.acked, index) }
+// byToken sorts grants: results and events are told apart, so their order is
+// that of the tokens.
+func byToken(l []*machine.Claimed) {
+	sort.Slice(l, func(i, j int) bool { return l[i].Token < l[j].Token })
+}
 
 type emptyReader struct{}
 

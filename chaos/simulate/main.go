@@ -2,10 +2,14 @@
 //
 // Usage:
 //
-//	simulate -seed 42            one seed, line by line
-//	simulate -from 1 -seeds 5000 many seeds, with a summary
+//	simulate -seed 42                        one run, line by line
+//	simulate -seed "42 nodes=3 faults=3,7"   one that was shrunk
+//	simulate -from 1 -seeds 5000             many seeds, with a summary
 //
-// It exits with 1 at the first violation and prints the command that replays it.
+// Before many seeds it runs the graveyard: what failed once. When a run fails it
+// is made smaller, the command that replays it is printed, and the exit code is
+// 1. So it is when a large run, or one with -complete, never met one of the
+// situations that a run of the nightly size must meet.
 package main
 
 import (
@@ -13,81 +17,72 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
-	"sort"
 	"time"
 
 	"github.com/conch-lock/conch/chaos/sim"
 )
 
+// nightly is from how many seeds on a run must have met every situation.
+const nightly = 10_000
+
 func main() {
-	debug.SetGCPercent(400) // a run is short and its garbage small
-	seed := flag.Uint64("seed", 0, "run this one seed and print what happens")
-	from := flag.Uint64("from", 1, "the first of many seeds")
-	seeds := flag.Uint64("seeds", 200, "how many seeds")
-	nodes := flag.Int("nodes", 0, "nodes, 3 or 5; 0: 3, and 5 for every fourth seed")
-	length := flag.Duration("length", time.Minute, "virtual time with faults, for each seed")
-	budget := flag.Duration("budget", 0, "stop after so much real time; 0: after all seeds")
+	seed := flag.String("seed", "", "run this one and print what happens")
+	b := batch{}
+	flag.Uint64Var(&b.From, "from", 1, "the first of many seeds")
+	flag.Uint64Var(&b.Seeds, "seeds", 200, "how many seeds")
+	flag.Uint64Var(&b.Step, "step", 1, "from one seed to the next")
+	flag.DurationVar(&b.Length, "length", sim.Length, "virtual time with faults, for each seed")
+	flag.DurationVar(&b.Budget, "budget", 0, "stop after so much real time; 0: after all seeds")
+	flag.IntVar(&b.Most, "violations", 1, "stop after so many")
+	flag.BoolVar(&b.Graveyard, "graveyard", true, "run first what failed once")
+	jobs := flag.Int("jobs", 1, "processes that share the seeds")
+	complete := flag.Bool("complete", false, "fail when a situation never happened; always so from 10,000 seeds on")
+	into := flag.String("json", "", "write the summary into this file")
 	flag.Parse()
-	if *seed != 0 {
-		os.Exit(one(sim.Config{Seed: *seed, Nodes: size(*nodes, *seed), Length: *length, Log: os.Stdout}))
+
+	// A run is short and its garbage small: it is collected when there is a lot.
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(192 << 20)
+	if *seed != "" {
+		os.Exit(one(*seed))
 	}
-	os.Exit(many(*from, *seeds, *nodes, *length, *budget))
+	start := time.Now()
+	var s summary
+	if *jobs > 1 {
+		s = b.shared(*jobs)
+	} else {
+		s = b.run()
+	}
+	s.Took = time.Since(start).Seconds()
+	if *into != "" {
+		if err := s.write(*into); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(2)
+		}
+	}
+	s.print(os.Stdout)
+	missing := s.missing()
+	if len(missing) > 0 {
+		fmt.Printf("never happened: %q\n", missing)
+	}
+	if len(s.Violations) > 0 || len(missing) > 0 && (*complete || s.Seeds >= nightly) {
+		os.Exit(1)
+	}
 }
 
-func size(nodes int, seed uint64) int {
-	if nodes != 0 {
-		return nodes
+// one runs one seed and prints everything.
+func one(seed string) int {
+	cfg, err := sim.Parse(seed)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "simulate:", err)
+		return 2
 	}
-	if seed%4 == 0 {
-		return 5
-	}
-	return 3
-}
-
-func one(cfg sim.Config) int {
+	cfg.Log = os.Stdout
 	r, err := sim.Run(cfg)
-	fmt.Printf("seed %d: %v virtual, %d events, %d entries, trace %016x\n", r.Seed, r.Virtual, r.Events, r.Entries, r.Trace)
+	fmt.Printf("%v: %v virtual, %d events, %d entries, trace %016x\n", r.Config, r.Virtual, r.Events, r.Entries, r.Trace)
 	if err != nil {
 		fmt.Println("VIOLATION:", err)
 		return 1
 	}
 	return 0
-}
-
-func many(from, seeds uint64, nodes int, length, budget time.Duration) int {
-	start := time.Now()
-	var virtual time.Duration
-	var events, entries, ran uint64
-	counts := map[string]int{}
-	code := 0
-	for s := from; s < from+seeds && (budget == 0 || time.Since(start) < budget); s++ {
-		r, err := sim.Run(sim.Config{Seed: s, Nodes: size(nodes, s), Length: length})
-		ran++
-		virtual += r.Virtual
-		events += r.Events
-		entries += r.Entries
-		for k, n := range r.Counts {
-			counts[k] += n
-		}
-		if ran%1000 == 0 {
-			fmt.Fprintf(os.Stderr, "%d seeds in %v\n", ran, time.Since(start).Round(time.Second))
-		}
-		if err != nil {
-			fmt.Printf("VIOLATION: %v\nreplay: make sim SEED=%d\n", err, s)
-			code = 1
-			break
-		}
-	}
-	took := time.Since(start)
-	fmt.Printf("%d seeds from %d in %v: %v virtual (%.0f times real time), %d events, %d entries\n",
-		ran, from, took.Round(time.Millisecond), virtual.Round(time.Second), virtual.Seconds()/took.Seconds(), events, entries)
-	names := make([]string, 0, len(counts))
-	for k := range counts {
-		names = append(names, k)
-	}
-	sort.Strings(names)
-	for _, k := range names {
-		fmt.Printf("%10d  %s\n", counts[k], k)
-	}
-	return code
 }

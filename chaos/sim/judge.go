@@ -1,0 +1,201 @@
+package sim
+
+import (
+	"strings"
+	"time"
+
+	"github.com/conch-lock/conch/coordinator/machine"
+	"github.com/conch-lock/conch/coordinator/store"
+	"github.com/conch-lock/conch/locks"
+	"github.com/conch-lock/conch/sessions"
+)
+
+// judge looks at what an entry did.
+func (x *witness) judge(out machine.Output) {
+	var grants []*machine.Claimed
+	for _, e := range out.Events {
+		if e.Kind == machine.SessionOver && e.Why != locks.NotEnded {
+			x.over(e)
+		}
+	}
+	results := out.Results
+	for _, c := range x.asked {
+		if c.origin == 0 || len(results) == 0 {
+			continue
+		}
+		p := results[0].Reply
+		results = results[1:]
+		x.checked++
+		x.answered(c, p)
+		if p.Claim != nil && p.Claim.Granted {
+			grants = append(grants, p.Claim)
+		}
+	}
+	for _, e := range out.Events {
+		switch e.Kind {
+		case machine.ClaimGranted:
+			grants = append(grants, e.Reply.Claim)
+			delete(x.waiting, e.Reply.Claim.ID)
+			x.w.sometimes(grantAfterWaiting)
+		case machine.ClaimOver:
+			delete(x.waiting, locks.ClaimID{Session: e.Session, Sequence: e.Sequence})
+			if e.Reply.Code == machine.WaitTimedOut {
+				x.w.sometimes(waitTimedOut)
+			}
+		case machine.Alive:
+			if s := x.lives.sessions[e.Session]; s != nil {
+				x.lives.alive(e.Session, s.client.safe(e.Session, e.Number), x.w.now)
+			}
+		}
+	}
+	byToken(grants)
+	for _, c := range grants {
+		x.w.check(Tokens, x.tokens.granted(c.ID, c.Token))
+		if len(c.Names) > 1 {
+			x.w.sometimes(severalGranted)
+		}
+	}
+	x.w.check(Watches, x.changes.newRevisions(out.Changes))
+	for i := range out.Changes {
+		x.changed(&out.Changes[i])
+	}
+	if x.machine.Locks().Waiting() > 1000 {
+		x.w.sometimes(longQueue)
+	}
+}
+
+// answered judges the answer to a command.
+func (x *witness) answered(c command, p machine.Reply) {
+	var q *machine.Request
+	claim := false
+	switch o := c.op.(type) {
+	case *machine.OpenSession:
+		if p.Code == machine.OK {
+			x.opened(o, p.Session)
+		}
+		return
+	case *machine.Acquire:
+		q, claim = &o.Request, true
+	case *machine.Campaign:
+		q, claim = &o.Request, true
+	case *machine.Release:
+		q = &o.Request
+	case *machine.Cancel:
+		q = &o.Request
+		if p.Code == machine.OK {
+			x.w.sometimes(cancelled)
+			if p.WasGranted {
+				x.w.sometimes(cancelledGranted)
+			}
+			delete(x.waiting, locks.ClaimID{Session: q.Session, Sequence: o.Claim})
+		}
+	case *machine.Proclaim:
+		q = &o.Request
+	case *machine.Resign:
+		q = &o.Request
+	case *machine.Transfer:
+		q = &o.Request
+	case *machine.Txn:
+		q = &o.Request
+	default:
+		return
+	}
+	id := locks.ClaimID{Session: q.Session, Sequence: q.Sequence}
+	elsewhere, err := x.once.answered(id, c.origin, claim, p)
+	x.w.check(OnceOnly, err)
+	if elsewhere {
+		x.w.sometimes(retriedElsewhere)
+	}
+	switch {
+	case p.Code == machine.Held:
+		x.w.sometimes(claimTried)
+		if strings.Contains(p.Message, "delayed") {
+			x.w.sometimes(lockDelayed)
+		}
+	case claim && p.Claim != nil && !p.Claim.Granted:
+		x.waiting[id] = true
+	}
+}
+
+// opened: a session was opened, by the client that drew its nonce.
+func (x *witness) opened(o *machine.OpenSession, id sessions.ID) {
+	if x.lives.sessions[id] != nil {
+		return
+	}
+	asked := x.byNonce[o.Nonce]
+	if asked == nil {
+		x.w.fail(Harness, "session %d was opened by nobody", id)
+		return
+	}
+	x.lives.sessions[id] = &life{client: asked.client, safe: asked.safe, ttl: time.Duration(o.TTL) * time.Millisecond, heard: x.w.now}
+}
+
+// over: a session ended.
+func (x *witness) over(e machine.Event) {
+	waited := false
+	for id := range x.waiting {
+		if id.Session == e.Session {
+			delete(x.waiting, id)
+			waited = true
+		}
+	}
+	s := x.lives.sessions[e.Session]
+	if s == nil || e.Why != locks.Expired {
+		return
+	}
+	x.w.sometimes(sessionExpired)
+	if waited {
+		x.w.sometimes(expiredWaiting)
+	}
+	if s.client.releasing(e.Session) {
+		x.w.sometimes(expiredReleasing)
+	}
+	x.w.check(NeverEarly, x.lives.expired(e.Session, s.client.clock.local(x.w.now)))
+	if x.w.healed != 0 {
+		since := max(x.w.healed, x.stable) + x.w.set.election()
+		x.w.check(NotForEver, x.lives.overdue(e.Session, x.w.now, since, x.w.set.election()))
+	}
+}
+
+// changed looks at one change of a record.
+func (x *witness) changed(e *store.Event) {
+	switch e.Space {
+	case store.Elections:
+		if wrong := x.leaders.observe(e); wrong != "" {
+			x.w.fail(Leaders, "%s at revision %d: %s", e.Record.Key, e.Revision(), wrong)
+		}
+	case store.Locks:
+		x.shared(e)
+	case store.Keys:
+		switch {
+		case e.Deleted && e.Prev.Session != 0 && x.machine.Sessions().Get(sessions.ID(e.Prev.Session)) == nil:
+			x.w.sometimes(keyOwnedDeleted)
+		case !e.Deleted && x.values[e.Record.Value]:
+			x.w.fail(OnceOnly, "the value %q of key %q was put twice, the second time at revision %d", e.Record.Value, e.Record.Key, e.Revision())
+		case !e.Deleted:
+			x.values[e.Record.Value] = true
+		}
+	}
+}
+
+// shared: a lock that several hold.
+func (x *witness) shared(e *store.Event) {
+	if e.Deleted {
+		return
+	}
+	r, err := locks.ReadRecord([]byte(e.Record.Value))
+	if err != nil {
+		x.w.fail(Invariants, "the record of lock %q: %v", e.Record.Key, err)
+		return
+	}
+	if err := compatible(r); err != nil {
+		x.w.fail(Invariants, "lock %q at revision %d: %v", e.Record.Key, e.Revision(), err)
+	}
+	if len(r.Holders) > 1 {
+		if r.Holders[0].Mode == locks.Shared {
+			x.w.sometimes(sharedTogether)
+		} else {
+			x.w.sometimes(permitsTogether)
+		}
+	}
+}

@@ -1,0 +1,137 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/conch-lock/conch/raftnode"
+)
+
+// network is the links between all nodes, and between clients and nodes.
+type network struct {
+	rng                *rand.Rand
+	loss, tail, double float64
+	cut                map[[2]raftnode.NodeID]time.Duration // one way, until then
+}
+
+func newNetwork(rng *rand.Rand) network {
+	n := network{rng: rng, cut: map[[2]raftnode.NodeID]time.Duration{}}
+	n.calm()
+	return n
+}
+
+func (n *network) calm() { n.loss, n.tail, n.double = 0.001, 0.001, 0.001 }
+
+func (n *network) chance(p float64) bool { return n.rng.Float64() < p }
+
+// delay is how long a message takes on any link: now and then very long, so
+// that others overtake it.
+func (n *network) delay() time.Duration {
+	if n.chance(n.tail) {
+		return between(n.rng, time.Millisecond, 3*time.Second)
+	}
+	return between(n.rng, 50*time.Microsecond, 2*time.Millisecond)
+}
+
+func (w *world) isCut(from, to raftnode.NodeID) bool {
+	return len(w.net.cut) > 0 && w.now < w.net.cut[[2]raftnode.NodeID{from, to}]
+}
+
+// cutFor cuts a link one way.
+func (w *world) cutFor(from, to raftnode.NodeID, d time.Duration) {
+	link := [2]raftnode.NodeID{from, to}
+	w.net.cut[link] = max(w.net.cut[link], w.now+d)
+}
+
+// most is how many messages wait at a node until its socket buffers are full.
+const most = 4096
+
+// deliver lets a message reach a node some time later, or never, or twice.
+func (w *world) deliver(from, to *node, put func(again bool)) {
+	times := 1
+	if w.net.chance(w.net.double) {
+		times = 2
+	}
+	for i := range times {
+		if w.net.chance(w.net.loss) {
+			continue
+		}
+		run := to.run
+		w.after(from.lag+w.net.delay(), func() {
+			if to.run != run || !to.up || w.isCut(from.id, to.id) || len(to.in.Messages)+len(to.in.Payloads) > most {
+				return
+			}
+			put(i > 0)
+			to.wake(0)
+		})
+	}
+}
+
+// letter is a message with all its numbers in one piece of memory.
+type letter struct {
+	m                                                        raftpb.Message
+	kind                                                     raftpb.MessageType
+	to, from, term, logTerm, index, commit, vote, rejectHint uint64
+	reject                                                   bool
+}
+
+// copyMessage copies a message as the wire does, so that nobody shares memory
+// with whoever sent it. Snapshots and responses do not travel this way.
+func copyMessage(m *raftpb.Message) *raftpb.Message {
+	c := &letter{}
+	if m.Type != nil {
+		c.kind = *m.Type
+		c.m.Type = &c.kind
+	}
+	number := func(from *uint64, to **uint64, at *uint64) {
+		if from != nil {
+			*at = *from
+			*to = at
+		}
+	}
+	number(m.To, &c.m.To, &c.to)
+	number(m.From, &c.m.From, &c.from)
+	number(m.Term, &c.m.Term, &c.term)
+	number(m.LogTerm, &c.m.LogTerm, &c.logTerm)
+	number(m.Index, &c.m.Index, &c.index)
+	number(m.Commit, &c.m.Commit, &c.commit)
+	number(m.Vote, &c.m.Vote, &c.vote)
+	number(m.RejectHint, &c.m.RejectHint, &c.rejectHint)
+	if m.Reject != nil {
+		c.reject = *m.Reject
+		c.m.Reject = &c.reject
+	}
+	if len(m.Context) > 0 {
+		c.m.Context = append([]byte(nil), m.Context...)
+	}
+	if len(m.Entries) > 0 {
+		c.m.Entries = make([]*raftpb.Entry, len(m.Entries))
+		for i, e := range m.Entries {
+			c.m.Entries[i] = copyEntry(e)
+		}
+	}
+	return &c.m
+}
+
+func copyEntry(e *raftpb.Entry) *raftpb.Entry {
+	c := &struct {
+		e           raftpb.Entry
+		term, index uint64
+		kind        raftpb.EntryType
+	}{term: e.GetTerm(), index: e.GetIndex(), kind: e.GetType()}
+	if e.Term != nil {
+		c.e.Term = &c.term
+	}
+	if e.Index != nil {
+		c.e.Index = &c.index
+	}
+	if e.Type != nil {
+		c.e.Type = &c.kind
+	}
+	if len(e.Data) > 0 {
+		c.e.Data = append([]byte(nil), e.Data...)
+	}
+	return &c.e
+}

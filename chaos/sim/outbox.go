@@ -1,0 +1,134 @@
+package sim
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"time"
+
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/conch-lock/conch/raftnode"
+)
+
+// promises tells whether a message lets others count on what is on the disk.
+func promises(m *raftpb.Message) bool {
+	switch m.GetType() {
+	case raftpb.MsgAppResp, raftpb.MsgVoteResp, raftpb.MsgPreVoteResp:
+		return true
+	}
+	return false
+}
+
+// Send implements raftnode.Outbox.
+func (n *node) Send(m *raftpb.Message) {
+	if !n.up {
+		return
+	}
+	if promises(m) {
+		n.w.check(FailStop, n.broken.promise())
+		if n.promised && n.reach(beforeSend) {
+			n.w.sometimes(crashedBeforeSend)
+			if m.GetType() == raftpb.MsgVoteResp && !m.GetReject() {
+				n.w.sometimes(crashedVoting)
+			}
+			return
+		}
+		n.promised = false
+	} else if n.promised && (m.GetType() == raftpb.MsgVote) && n.reach(beforeSend) {
+		n.w.sometimes(crashedVoting)
+		return
+	}
+	to := n.w.node(raftnode.NodeID(m.GetTo()))
+	if to == nil {
+		return
+	}
+	n.w.mix(uint64(m.GetType())<<48 ^ m.GetIndex() ^ m.GetTerm()<<24 ^ m.GetTo()<<60)
+	sent := copyMessage(m)
+	n.w.deliver(n, to, func(again bool) {
+		if again {
+			sent = copyMessage(sent)
+		}
+		to.in.Messages = append(to.in.Messages, raftnode.PeerMessage{From: n.id, Message: sent})
+	})
+}
+
+func (n *node) sendPayload(id raftnode.NodeID, payload []byte) bool {
+	to := n.w.node(id)
+	if to == nil || !n.up {
+		return false
+	}
+	payload = append([]byte(nil), payload...)
+	n.w.deliver(n, to, func(again bool) {
+		if again {
+			payload = append([]byte(nil), payload...)
+		}
+		to.in.Payloads = append(to.in.Payloads, raftnode.PeerPayload{From: n.id, Payload: payload})
+	})
+	return true
+}
+
+// SendSnapshot implements raftnode.Outbox.
+func (n *node) SendSnapshot(m *raftpb.Message, open func() (io.ReadCloser, error)) {
+	to, index, run := n.w.node(raftnode.NodeID(m.GetTo())), m.GetSnapshot().GetMetadata().GetIndex(), n.run
+	done := func(err error) {
+		n.w.after(n.w.net.delay(), func() {
+			if n.run == run && n.up {
+				n.in.SnapshotsSent = append(n.in.SnapshotsSent, raftnode.SnapshotResult{To: raftnode.NodeID(m.GetTo()), Index: index, Err: err})
+				n.wake(0)
+			}
+		})
+	}
+	r, err := open()
+	if err != nil || to == nil {
+		done(fmt.Errorf("open: %v", err))
+		return
+	}
+	defer r.Close()
+	content, err := io.ReadAll(r)
+	if err != nil {
+		done(err)
+		return
+	}
+	data, err := proto.Marshal(m)
+	if err != nil {
+		done(err)
+		return
+	}
+	if !n.up {
+		return // it crashed at reading the file
+	}
+	n.w.after(n.lag+between(n.w.net.rng, time.Millisecond, 200*time.Millisecond), func() {
+		if !to.up || to.retired || n.w.isCut(n.id, to.id) {
+			done(fmt.Errorf("the link broke"))
+			return
+		}
+		n.receiveSnapshot(to, index, data, content, done)
+	})
+}
+
+// receiveSnapshot spools a snapshot at its receiver.
+func (n *node) receiveSnapshot(to *node, index uint64, data, content []byte, done func(error)) {
+	var m raftpb.Message
+	if err := proto.Unmarshal(data, &m); err != nil {
+		n.w.fail(Harness, "unmarshal: %v", err)
+	}
+	run := to.run
+	path, err := raftnode.Spool(to.fs, "cell", clusterID, groupID, &m, bytes.NewReader(content))
+	if to.run != run {
+		done(fmt.Errorf("the receiver crashed"))
+		return
+	}
+	if err != nil {
+		done(err)
+		return
+	}
+	n.w.tell("node %v sent a snapshot at %d to node %v", n.id, index, to.id)
+	n.w.sometimes(snapshotSent)
+	to.in.Snapshots = append(to.in.Snapshots, raftnode.ReceivedSnapshot{From: n.id, Message: &m, Path: path, Done: done})
+	to.wake(0)
+}
+
+// Flush implements raftnode.Outbox: what Send takes is on its way.
+func (n *node) Flush() {}

@@ -1,0 +1,77 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/conch-lock/conch/coordinator/machine"
+	"github.com/conch-lock/conch/coordinator/store"
+	"github.com/conch-lock/conch/raftnode"
+)
+
+// setting is what a seed draws before it begins: every run has some faults and
+// some work and not others, since what happens all the time hides what happens
+// in its absence.
+type setting struct {
+	work    Work
+	weights [faultKinds]int
+	arrival time.Duration // mean time between faults
+	tuning  raftnode.Tuning
+	limits  machine.Limits
+}
+
+func newSetting(rng *rand.Rand, cfg Config) setting {
+	s := setting{work: drawWork(rng)}
+	if cfg.Work != 0 {
+		s.work = cfg.Work
+	}
+	all := rng.IntN(4) == 0
+	for k := range s.weights {
+		if all || rng.IntN(2) == 0 {
+			s.weights[k] = usual[k]
+		}
+	}
+	s.arrival = between(rng, 700*time.Millisecond, 4*time.Second)
+	pick := func(from ...int) int { return from[rng.IntN(len(from))] }
+	s.tuning = raftnode.Tuning{
+		Tick:            time.Duration(pick(50, 50, 50, 100)) * time.Millisecond,
+		ElectionTicks:   pick(12, 12, 10),
+		SnapshotEntries: uint64(pick(15, 50, 150, 400)),
+		SnapshotBytes:   1 << 20,
+		SnapshotSlices:  1,
+		TrailingEntries: uint64(pick(1, 20, 100)),
+		SnapshotHold:    time.Duration(pick(1, 10, 60)) * time.Second,
+		SegmentBytes:    int64(pick(16, 32, 64)) << 10,
+		PromoteLag:      uint64(pick(5, 50, 1000)),
+		ChangeTimeout:   4 * time.Second,
+	}
+	s.limits = machine.Limits{
+		Sessions: 1000, Claims: 1000, Waiters: 100,
+		Store: store.Options{KeepRevisions: uint64(pick(30, 100, 1000))},
+	}
+	if s.work&Crowd != 0 {
+		s.limits.Claims, s.limits.Waiters = 3000, 2000
+	}
+	return s
+}
+
+func drawWork(rng *rand.Rand) Work {
+	var k Work
+	for _, one := range []Work{Exclusive, Shared, Permits, Many, Campaigns, Keys} {
+		if rng.IntN(3) > 0 {
+			k |= one
+		}
+	}
+	if k&(Exclusive|Shared|Permits|Campaigns) == 0 {
+		k |= Exclusive
+	}
+	if rng.IntN(40) == 0 {
+		k |= Crowd
+	}
+	return k
+}
+
+// election is how long a follower waits for its leader at the least.
+func (s *setting) election() time.Duration {
+	return time.Duration(s.tuning.ElectionTicks) * s.tuning.Tick
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/conch-lock/conch/chaos/sim"
+)
+
+// batch is many seeds.
+type batch struct {
+	From, Seeds, Step uint64
+	Length, Budget    time.Duration
+	Most              int // violations
+	Graveyard         bool
+}
+
+// run runs them one after the other.
+func (b *batch) run() summary {
+	s := newSummary(b.From)
+	start, cpu := time.Now(), cpuTime()
+	if b.Graveyard {
+		for _, g := range sim.Graveyard() {
+			c, err := sim.Parse(g.Run)
+			if err != nil {
+				fmt.Fprintln(os.Stderr, "simulate:", err)
+				os.Exit(2)
+			}
+			b.add(&s, c)
+		}
+	}
+	for i := uint64(0); i < b.Seeds && len(s.Violations) < b.Most; i++ {
+		if b.Budget > 0 && time.Since(start) > b.Budget {
+			break
+		}
+		c := sim.Config{Seed: b.From + i*b.Step}
+		if b.Length != sim.Length {
+			c.Length = b.Length
+		}
+		b.add(&s, c)
+		s.Seeds++
+		if s.Seeds%2000 == 0 {
+			fmt.Fprintf(os.Stderr, "%d seeds in %v\n", s.Seeds, time.Since(start).Round(time.Second))
+		}
+	}
+	s.CPU = (cpuTime() - cpu).Seconds()
+	return s
+}
+
+// add runs one seed, and makes it smaller when it fails.
+func (b *batch) add(s *summary, c sim.Config) {
+	r, err := sim.Run(c)
+	s.add(&r)
+	var v *sim.Violation
+	if !errors.As(err, &v) {
+		return
+	}
+	fmt.Printf("VIOLATION: %v\nit is made smaller ...\n", v)
+	small := sim.Shrinker{}.Shrink(v)
+	fmt.Printf("replay: %s\nas found: %s\n", small.Replay(), v.Replay())
+	s.Violations = append(s.Violations, found{
+		Property: string(v.Property), What: v.What, Replay: small.Replay(), Full: v.Replay(),
+	})
+}
+
+// shared has several processes run the seeds: within one, runs must not overlap.
+func (b *batch) shared(jobs int) summary {
+	total := newSummary(b.From)
+	self, err := os.Executable()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "simulate:", err)
+		os.Exit(2)
+	}
+	dir, err := os.MkdirTemp("", "simulate")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "simulate:", err)
+		os.Exit(2)
+	}
+	defer os.RemoveAll(dir)
+	var wait sync.WaitGroup
+	var mu sync.Mutex
+	for j := range uint64(jobs) {
+		file := filepath.Join(dir, fmt.Sprint(j))
+		cmd := exec.Command(self,
+			"-from", fmt.Sprint(b.From+j*b.Step), "-step", fmt.Sprint(b.Step*uint64(jobs)),
+			"-seeds", fmt.Sprint((b.Seeds+uint64(jobs)-1-j)/uint64(jobs)), "-length", b.Length.String(), "-budget", b.Budget.String(),
+			"-violations", fmt.Sprint(b.Most), fmt.Sprint("-graveyard=", b.Graveyard && j == 0), "-json", file)
+		cmd.Stderr = os.Stderr
+		wait.Go(func() {
+			out, err := cmd.Output()
+			part, wrong := readSummary(file)
+			mu.Lock()
+			defer mu.Unlock()
+			if wrong != nil {
+				// It died before it could tell: that is a failure of its own.
+				total.Violations = append(total.Violations, found{
+					Property: string(sim.Harness), What: fmt.Sprintf("a process ended without a summary: %v\n%s", err, out),
+				})
+				return
+			}
+			total.join(&part)
+		})
+	}
+	wait.Wait()
+	return total
+}
