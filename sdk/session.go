@@ -115,6 +115,10 @@ func (c *Client) NewSession(ctx context.Context, opts ...SessionOption) (*Sessio
 			answers <- opened{nil, err}
 			return
 		}
+		if err := c.checkOpened(resp.GetOpenSession()); err != nil {
+			answers <- opened{nil, err}
+			return
+		}
 		s := c.opened(ca, resp.GetOpenSession())
 		if abandoned {
 			s.shut()
@@ -165,6 +169,17 @@ func (c *Client) NewSession(ctx context.Context, opts ...SessionOption) (*Sessio
 		s.shut()
 		return nil, &waitError{op: "open session", ctx: causeOf(ctx), note: "the cell was too slow to open it; it is closed again"}
 	}
+}
+
+// checkOpened refuses a session that no cell gives: with a time to live of
+// nothing it would have to be kept alive all the time. Needs mu.
+func (c *Client) checkOpened(r *api.OpenSessionResponse) error {
+	id, ttl := SessionID(r.GetSession()), millis(r.GetTtlMs())
+	if id != 0 && ttl >= MinTTL && ttl <= MaxTTL && c.sessions[id] == nil {
+		return nil
+	}
+	return &Error{Op: "open session", Code: CodeInternal,
+		Message: fmt.Sprintf("the server answered with session %v and a time to live of %d ms, which no cell does", id, r.GetTtlMs())}
 }
 
 // opened makes the session of a reply. Its time counts from when the request

@@ -30,8 +30,16 @@ func File(path string, known []string) (map[string]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuration file: %w", err)
 	}
+	return parse(path, string(text), known)
+}
+
+// parse reads the text of a file.
+func parse(path, text string, known []string) (map[string]string, error) {
+	if err := shallow(text); err != nil {
+		return nil, fmt.Errorf("configuration file %s: %w", path, err)
+	}
 	var tree map[string]any
-	if _, err := toml.Decode(string(text), &tree); err != nil {
+	if _, err := toml.Decode(text, &tree); err != nil {
 		var syntax toml.ParseError
 		if errors.As(err, &syntax) {
 			return nil, fmt.Errorf("configuration file %s, line %d: %s", path, syntax.Position.Line, syntax.Message)
@@ -50,6 +58,27 @@ func File(path string, known []string) (map[string]string, error) {
 		out[key] = value
 	}
 	return out, nil
+}
+
+// maxDepth bounds the brackets that are open at a time. No setting needs three.
+const maxDepth = 64
+
+// shallow refuses a text that nests so deep that reading it would take a large
+// stack. It counts brackets in strings and comments, too: few files have many.
+func shallow(text string) error {
+	depth := 0
+	for _, c := range []byte(text) {
+		switch c {
+		case '[', '{':
+			depth++
+		case ']', '}':
+			depth = max(0, depth-1)
+		}
+		if depth > maxDepth {
+			return fmt.Errorf("more than %d brackets are open at a time", maxDepth)
+		}
+	}
+	return nil
 }
 
 // spell writes the TOML value of a setting as it would follow its flag. A value
