@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/conch-lock/conch/bench/load"
 	"github.com/conch-lock/conch/bench/system"
@@ -13,6 +14,7 @@ const (
 	runIn           = "run-in" // the workload that is not counted
 	runInClients    = 64
 	failOverClients = 3 // for each server
+	scaleTTL        = time.Minute
 )
 
 // column is a recipe of a system that runs.
@@ -83,6 +85,19 @@ func (k column) run(ctx context.Context) {
 			return trials(c.trials, func() ([]table.Sample, error) { return k.failOver(ctx, fault) })
 		})
 	}
+}
+
+// scale fills a cluster of its own.
+func (k column) scale(ctx context.Context) {
+	c, r := k.c, k.sys.Recipes()[k.recipe]
+	c.workload(ctx, "scale", r.Name, func(ctx context.Context) ([]table.Sample, error) {
+		fleet, err := k.sys.Dial(ctx, k.cluster.Endpoints(), k.recipe, c.holders, scaleTTL)
+		if err != nil {
+			return nil, err
+		}
+		defer fleet.Close()
+		return load.Scale(ctx, c.timing, k.cluster, fleet.Clients, c.held)
+	})
 }
 
 // failOver has clients that each know one server: one that knows all may end up

@@ -96,7 +96,7 @@ func (c *comparison) prepare(ctx context.Context) ([]system.System, error) {
 
 // system runs every workload at one system.
 func (c *comparison) system(ctx context.Context, sys system.System) {
-	if others := slices.DeleteFunc(slices.Clone(c.work), func(k string) bool { return k == "idle" || k == "floor" }); len(others) > 0 {
+	if others := slices.DeleteFunc(slices.Clone(c.work), func(k string) bool { return k == "idle" || k == "scale" || k == "floor" }); len(others) > 0 {
 		c.at(ctx, sys, func(cluster system.Cluster) {
 			for i := range sys.Recipes() {
 				column{c, sys, cluster, i}.runIn(ctx)
@@ -105,6 +105,11 @@ func (c *comparison) system(ctx context.Context, sys system.System) {
 				column{c, sys, cluster, i}.run(ctx)
 			}
 		})
+	}
+	for i, r := range sys.Recipes() {
+		if r.Many && c.does("scale") {
+			c.at(ctx, sys, func(cluster system.Cluster) { column{c, sys, cluster, i}.scale(ctx) })
+		}
 	}
 	if !c.does("idle") {
 		return

@@ -15,7 +15,7 @@ import (
 )
 
 // kinds are the workloads, in the order of the table.
-var kinds = []string{"floor", "cycles", "handover", "observers", "kv", "idle", "failover", "crash"}
+var kinds = []string{"floor", "cycles", "handover", "observers", "kv", "idle", "scale", "failover", "crash"}
 
 // options say what to run.
 type options struct {
@@ -33,6 +33,8 @@ type options struct {
 	kvClients    int
 	sessions     int
 	sessionTTL   time.Duration
+	holders      int // sessions that hold locks, in scale
+	held         int // locks that they hold
 
 	data, cache, out string
 }
@@ -51,6 +53,7 @@ func parseOptions(args []string) (options, error) {
 	f.DurationVar(&o.timing.Length, "time", 0, "how long each workload is measured (default 5s)")
 	f.DurationVar(&o.timing.Warmup, "warmup", 0, "how long it runs before that (default a fifth of -time)")
 	f.IntVar(&o.sessions, "sessions", 0, "how many idle sessions (default 10000)")
+	f.IntVar(&o.held, "held", 0, "how many locks are held in scale, by a tenth as many sessions (default 1000000)")
 	f.DurationVar(&o.limit, "limit", 2*time.Hour, "the whole run ends after that")
 	f.StringVar(&o.data, "data", "", "`FOLDER` on a real disk for the data of the servers (default the system's temporary folder, or the cache if that is in memory)")
 	f.StringVar(&o.cache, "cache", "", "`FOLDER` for the programs that are built (default conch-bench in the user's cache)")
@@ -61,18 +64,20 @@ func parseOptions(args []string) (options, error) {
 	if f.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q: there are only flags, see -help", f.Arg(0))
 	}
-	rounds, length, sessions := 3, 5*time.Second, 10000
+	rounds, length, sessions, held := 3, 5*time.Second, 10000, 1_000_000
 	o.trials = 3
 	if *quick {
-		rounds, length, sessions = 1, time.Second, 1000
+		rounds, length, sessions, held = 1, time.Second, 1000, 50_000
 		o.trials = 1
 	}
 	o.rounds = or(o.rounds, rounds)
 	o.timing.Length = or(o.timing.Length, length)
 	o.timing.Warmup = or(o.timing.Warmup, o.timing.Length/5)
 	o.sessions = or(o.sessions, sessions)
-	if o.rounds < 1 || o.timing.Length <= 0 || o.timing.Warmup < 0 || o.sessions < 1 || o.limit <= 0 {
-		return o, fmt.Errorf("-rounds, -time, -sessions and -limit must be more than 0, and -warmup not less")
+	o.held = or(o.held, held)
+	o.holders = max(1, o.held/10)
+	if o.rounds < 1 || o.timing.Length <= 0 || o.timing.Warmup < 0 || o.sessions < 1 || o.held < 1 || o.limit <= 0 {
+		return o, fmt.Errorf("-rounds, -time, -sessions, -held and -limit must be more than 0, and -warmup not less")
 	}
 	if most, err := openFiles(); err != nil {
 		return o, err

@@ -115,7 +115,7 @@ type Replica struct {
 
 // Fixed settings of raft, and why.
 const (
-	heartbeatTicks   = 1         // every tick, so that reads and the news of a commit never wait long
+	heartbeatTicks   = 2         // the shortest time to an election has at least two of them
 	maxAppendBytes   = 256 << 10 // of entries in one message: a lost one costs little
 	maxInflight      = 256
 	maxInflightBytes = 16 << 20

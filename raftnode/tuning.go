@@ -7,7 +7,7 @@ import (
 
 // Tuning holds the sizes and times of a replica. The zero value of a field means its default.
 type Tuning struct {
-	// Tick is the unit in which raft counts time. Default 50 ms. The leader sends a heartbeat every tick.
+	// Tick is the unit in which raft counts time. Default 50 ms. The leader sends a heartbeat every second tick.
 	Tick time.Duration
 	// ElectionTicks is how long a follower hears nothing from its leader before it asks for an election: a random time
 	// between this many ticks and twice as many. A leader that hears nothing from a majority for this long steps down.

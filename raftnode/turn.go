@@ -94,7 +94,7 @@ func (r *Replica) turn(now time.Duration, in Inputs) (Outputs, error) {
 	r.tell(now)
 	r.cfg.Outbox.Flush()
 	out.Busy = out.Busy || more || r.node.HasReady()
-	out.Next = r.lastTick + r.cfg.Tuning.Tick
+	out.Next = r.lastTick + r.stride()*r.cfg.Tuning.Tick
 	if r.leading && r.gathering(now) {
 		out.Next = min(out.Next, r.round.at+r.cfg.Tuning.GatherTime)
 	}
@@ -126,6 +126,14 @@ func (r *Replica) late(now time.Duration) time.Duration {
 		return d
 	}
 	return 0
+}
+
+// stride is how many ticks the next turn may take together. A follower that hears from its leader wakes half as often.
+func (r *Replica) stride() time.Duration {
+	if r.role == Leader || r.leader == 0 {
+		return 1
+	}
+	return maxCatchUp
 }
 
 func (r *Replica) electionTime() time.Duration {

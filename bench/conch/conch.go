@@ -59,7 +59,7 @@ func (s *System) Settings() []string {
 // connection, but clients on machines of their own have one each.
 func (s *System) Recipes() []system.Recipe {
 	return []system.Recipe{
-		oneConnection:  {Name: "Conch", How: "a session for each client, all over one connection; Session.Lock, Lock.Unlock", Queue: true},
+		oneConnection:  {Name: "Conch", How: "a session for each client, all over one connection; Session.Lock, Lock.Unlock", Queue: true, Many: true},
 		connectionEach: {Name: "Conch, a connection each", How: "the same with a connection for each client", Queue: true},
 	}
 }

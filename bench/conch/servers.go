@@ -3,6 +3,7 @@ package conch
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 
 	"github.com/conch-lock/conch/bench/process"
@@ -40,7 +41,30 @@ func (c *servers) Restart(ctx context.Context, server int) error {
 		return err
 	}
 	c.all[server] = p
+	if err := c.ready(ctx, server); err != nil {
+		return err
+	}
 	return c.serving(ctx)
+}
+
+// ready waits until a node says itself that it serves: what the others say of
+// it is a little old.
+func (c *servers) ready(ctx context.Context, server int) error {
+	return system.Until(ctx, func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.endpoints[server]+"/readyz", nil)
+		if err != nil {
+			return err
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("conch: node n%d is not ready: %s", server+1, resp.Status)
+		}
+		return nil
+	})
 }
 
 // serving waits until every node is healthy and one leads.

@@ -59,6 +59,8 @@ type Recipe struct {
 	// Queue: who waits for a lock is told when it gets it. Without, Lock
 	// answers ErrHeld.
 	Queue bool
+	// Many: a hundred thousand clients can be dialed, over a few connections.
+	Many bool
 }
 
 // Cluster is servers that run.
