@@ -69,7 +69,6 @@ var mapRanges = map[string]string{
 	"coordinator/store: *Store.visitPast: were":         "collects, then sorts",
 	"coordinator/store: *checker.replay: c.newest":      "a check that only fails; what it found is sorted",
 	"elections: *Table.Check: t.byName":                 "a check that only fails: which of several defects it names first does not matter",
-	"locks: *Restorer.Finish: r.held":                   "collects, then sorts by place and by token",
 	"locks: *Table.Check: t.byName":                     "a check that only fails: which of several defects it names first does not matter",
 	"locks: *Table.Check: t.bySession":                  "a check that only fails: which of several defects it names first does not matter",
 	"locks: *Table.Names: t.byName":                     "collects, then sorts",

@@ -61,7 +61,7 @@ func FuzzRestore(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data, row []byte, order uint64) {
 		token := locks.Token(1 << 40)
 		table := NewTable(scriptLimits, &token)
-		r := NewRestorer(table)
+		r := NewRestorer(table, 0)
 		if r.Election("a", data) != nil || r.Candidate(order, row) != nil || r.Finish(1<<40) != nil {
 			return
 		}

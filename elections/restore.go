@@ -14,9 +14,9 @@ type Restorer struct {
 	waiting []*Candidate
 }
 
-// NewRestorer fills an empty table.
-func NewRestorer(t *Table) *Restorer {
-	return &Restorer{t: t, queues: locks.NewRestorer(t.queues)}
+// NewRestorer fills an empty table, which is to have about so many elections.
+func NewRestorer(t *Table, elections int) *Restorer {
+	return &Restorer{t: t, queues: locks.NewRestorer(t.queues, elections)}
 }
 
 // Election takes the newest record of an election, in order of names.

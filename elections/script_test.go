@@ -101,7 +101,7 @@ func (c *cell) step(do func(at locks.Step)) (wrote bool) {
 func (c *cell) restored(limits locks.Limits) (*Table, error) {
 	t := NewTable(limits, &c.token)
 	t.Recall = c.store.recall
-	r := NewRestorer(t)
+	r := NewRestorer(t, 0)
 	for _, n := range sorted(c.store.records) {
 		if err := r.Election(n, c.store.records[n]); err != nil {
 			return nil, err

@@ -1,8 +1,9 @@
 package locks
 
 import (
+	"cmp"
 	"fmt"
-	"sort"
+	"slices"
 
 	"github.com/conch-lock/conch/sessions"
 )
@@ -87,20 +88,15 @@ func (t *Table) Order() uint64 { return t.order }
 
 // Restorer puts a table back from its records and rows.
 type Restorer struct {
-	t     *Table
-	held  map[ClaimID]*Claim
-	parts map[ClaimID][]heldPart
-	rows  []*Claim
+	t    *Table
+	held []*Claim
+	rows []*Claim
 }
 
-type heldPart struct {
-	item Item
-	lock *Lock
-}
-
-// NewRestorer fills an empty table.
-func NewRestorer(t *Table) *Restorer {
-	return &Restorer{t: t, held: map[ClaimID]*Claim{}, parts: map[ClaimID][]heldPart{}}
+// NewRestorer fills an empty table, which is to have about so many locks.
+func NewRestorer(t *Table, locks int) *Restorer {
+	t.byName, t.byID = make(map[Name]*Lock, locks), make(map[ClaimID]*Claim, locks)
+	return &Restorer{t: t, held: make([]*Claim, 0, locks)}
 }
 
 // Lock takes the newest record of a lock, in order of names.
@@ -125,15 +121,17 @@ func (r *Restorer) Record(n Name, rec Record) {
 		r.t.delays.Push(l)
 	}
 	for _, h := range rec.Holders {
-		if r.held[h.Claim] == nil {
-			r.held[h.Claim] = &Claim{
+		c := r.t.byID[h.Claim]
+		if c == nil {
+			c = &Claim{
 				ID: h.Claim, Order: h.Order, Labels: h.Labels, Value: h.Value, Delay: h.Delay,
 				Token: h.Token, Revision: h.Revision, Since: h.Since, predecessor: h.Predecessor, due: -1,
 			}
+			c.parts = c.one[:0]
+			r.t.byID[c.ID] = c
+			r.held = append(r.held, c)
 		}
-		r.parts[h.Claim] = append(r.parts[h.Claim], heldPart{
-			Item{Name: n, Mode: h.Mode, Permits: h.Permits, Capacity: h.Capacity}, l,
-		})
+		c.parts = append(c.parts, part{claim: c, lock: l, item: Item{Name: n, Mode: h.Mode, Permits: h.Permits, Capacity: h.Capacity}})
 	}
 }
 
@@ -159,38 +157,28 @@ func (r *Restorer) Ranked(order uint64, row []byte, rank int64) (*Claim, error) 
 func (r *Restorer) Finish(order uint64) error {
 	t := r.t
 	t.order = order
-	held := make([]*Claim, 0, len(r.held))
-	for _, c := range r.held {
-		held = append(held, c)
-	}
-	all := append(held[:len(held):len(held)], r.rows...)
-	sort.Slice(all, func(i, j int) bool { return all[i].Order < all[j].Order })
+	all := slices.Concat(r.held, r.rows)
+	slices.SortFunc(all, func(a, b *Claim) int { return cmp.Compare(a.Order, b.Order) })
 	for i, c := range all {
 		switch {
-		case t.byID[c.ID] != nil:
+		case t.byID[c.ID] != nil && t.byID[c.ID] != c:
 			return fmt.Errorf("claim %d of session %d stands twice", c.ID.Sequence, c.ID.Session)
 		case c.Order == 0 || c.Order > order || i > 0 && all[i-1].Order == c.Order:
 			return fmt.Errorf("claim %d of session %d has the place %d of %d", c.ID.Sequence, c.ID.Session, c.Order, order)
 		}
 		t.index(c)
 	}
-	sort.Slice(held, func(i, j int) bool { return held[i].Token < held[j].Token })
-	for _, c := range held {
-		parts := r.parts[c.ID]
-		items := make([]Item, len(parts))
-		for i, p := range parts {
-			items[i] = p.item
-		}
-		c.setItems(items)
-		for i, p := range parts {
-			c.parts[i].lock = p.lock
+	slices.SortFunc(r.held, func(a, b *Claim) int { return cmp.Compare(a.Token, b.Token) })
+	for _, c := range r.held {
+		for i := range c.parts {
+			p := &c.parts[i]
 			if len(p.lock.holders) == 0 {
 				t.locked++
 			}
-			p.lock.hold(&c.parts[i])
+			p.lock.hold(p)
 		}
 	}
-	sort.SliceStable(r.rows, func(i, j int) bool { return r.rows[i].Rank < r.rows[j].Rank })
+	slices.SortStableFunc(r.rows, func(a, b *Claim) int { return cmp.Compare(a.Rank, b.Rank) })
 	for _, c := range r.rows {
 		t.enqueue(c)
 		c.doubt()

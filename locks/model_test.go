@@ -135,7 +135,7 @@ func (r *recorder) recall(n Name) (Token, Tenure) {
 func (r *recorder) restored(limits Limits, order uint64, token *Token) (*Table, error) {
 	t := NewTable(limits, token)
 	t.Recall = r.recall
-	restorer := NewRestorer(t)
+	restorer := NewRestorer(t, 0)
 	for _, n := range sortedKeys(r.records) {
 		if err := restorer.Lock(n, r.records[n]); err != nil {
 			return nil, err

@@ -3,6 +3,7 @@
 package machine
 
 import (
+	"bytes"
 	"fmt"
 	"syscall"
 	"testing"
@@ -177,5 +178,56 @@ func BenchmarkTick(b *testing.B) {
 				m.Commit()
 			}
 		})
+	}
+}
+
+// held is a machine with locks that sessions hold, ten each.
+func held(b *testing.B, n int) *Machine {
+	m := populated(b, n/10)
+	for i := 0; i < n; {
+		e := (&Header{Elapsed: 1}).Append(nil)
+		for range 100 {
+			id := sessions.ID(i%(n/10) + 1)
+			e = Command{Op: &Acquire{Request: Request{Session: id, Sequence: sessions.Sequence(i/(n/10) + 1)}, Items: []locks.Item{{Name: locks.Name(fmt.Sprintf("held/%08d", i))}}}}.Append(e)
+			i++
+		}
+		index, _ := m.Applied()
+		m.Begin()
+		if err := m.Apply(index+1, 1, e); err != nil {
+			b.Fatal(err)
+		}
+		m.Commit()
+	}
+	return m
+}
+
+// written is what a snapshot of the machine writes.
+func written(m *Machine) []byte {
+	var all []byte
+	s := m.Snapshot()
+	defer s.Close()
+	for {
+		piece, done := s.Next(nil)
+		all = append(all, piece...)
+		if done {
+			return all
+		}
+	}
+}
+
+// BenchmarkRestore is a million locks held by a hundred thousand sessions, from
+// a snapshot in memory to a machine that can go on.
+func BenchmarkRestore(b *testing.B) {
+	m := held(b, 1_000_000)
+	all := written(m)
+	index, term := m.Applied()
+	fresh := New(Limits{})
+	b.Cleanup(fresh.Close)
+	b.SetBytes(int64(len(all)))
+	defer measure(b)()
+	for b.Loop() {
+		if err := fresh.Restore(bytes.NewReader(all), index, term); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -211,7 +211,7 @@ func (m *Machine) withdraw(o *Cancel, c *elections.Candidate) Reply {
 
 // rebuildElections makes the table of elections from the rows of the store.
 func (m *Machine) rebuildElections(order uint64) (err error) {
-	restorer := elections.NewRestorer(m.elections)
+	restorer := elections.NewRestorer(m.elections, int(m.store.Len(store.Elections)))
 	m.store.Visit(store.Query{Space: store.Elections, End: store.Everything}, func(rec store.Record) bool {
 		err = restorer.Election(locks.Name(rec.Key), []byte(rec.Value))
 		return err == nil

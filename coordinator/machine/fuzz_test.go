@@ -152,7 +152,7 @@ func FuzzRecords(f *testing.F) {
 			_, _ = readReply(data)
 			_, _, _ = ReadHeader(data)
 			_ = sessions.NewTable(10).Restore(1, data)
-			_ = locks.NewRestorer(locks.NewTable(locks.Limits{}, new(locks.Token))).Claim(1, data)
+			_ = locks.NewRestorer(locks.NewTable(locks.Limits{}, new(locks.Token)), 0).Claim(1, data)
 		})
 		rec, err := locks.ReadRecord(data)
 		if err != nil || len(rec.Holders) == 0 {
@@ -160,7 +160,7 @@ func FuzzRecords(f *testing.F) {
 		}
 		var token locks.Token
 		table := locks.NewTable(locks.Limits{}, &token)
-		r := locks.NewRestorer(table)
+		r := locks.NewRestorer(table, 0)
 		if r.Lock("a", data) == nil {
 			_ = r.Finish(1 << 63)
 		}

@@ -309,7 +309,7 @@ func (m *Machine) rebuild() error {
 	if err != nil {
 		return err
 	}
-	restorer := locks.NewRestorer(m.locks)
+	restorer := locks.NewRestorer(m.locks, int(m.store.Len(store.Locks)))
 	m.store.Visit(store.Query{Space: store.Locks, End: store.Everything}, func(rec store.Record) bool {
 		err = restorer.Lock(locks.Name(rec.Key), []byte(rec.Value))
 		return err == nil

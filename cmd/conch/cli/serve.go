@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -118,6 +119,19 @@ func (a *App) named(err error, cmd *cobra.Command, file string) error {
 	return exitWith(exitUsage, &usageError{e.Error()})
 }
 
+// deferGC has less garbage collected until the function that it returns is
+// called: while a state is restored nearly all that is allocated stays, and
+// looking through it at each doubling takes as long as the restoring itself. A
+// limit of memory in the environment still holds.
+func deferGC() (calm func()) {
+	before := debug.SetGCPercent(-1)
+	debug.SetGCPercent(max(before, 400))
+	if before < 0 { // switched off: it stays so
+		debug.SetGCPercent(before)
+	}
+	return func() { debug.SetGCPercent(before) }
+}
+
 // serve runs one node until it is told to stop.
 func (a *App) serve(ctx context.Context, s config.Serve) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
@@ -131,12 +145,14 @@ func (a *App) serve(ctx context.Context, s config.Serve) error {
 	}
 	log := a.logTo(s.LogFormat)
 	a.Err = &lastWords{a.Err} // a node ends even when nobody reads what it has to say
+	calm := deferGC()
 	n, err := a.start(nodeSpec{Serve: s, secure: secure, log: log})
 	if err != nil {
 		return fmt.Errorf("serve: %w", err)
 	}
 	select {
 	case <-n.Ready():
+		calm()
 		if err := a.results().Ready([]string{n.ClientAddress()}); err != nil {
 			return errors.Join(err, stopInOrder(n))
 		}
