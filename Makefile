@@ -18,7 +18,7 @@ LOG := ./raftnode/wal
 RACE := $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >/dev/null 2>&1 && echo -race)
 STATICCHECK = go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
 
-.PHONY: help build test check unit simulation end-to-end examples-test modules-test demo example-batchjob example-campaign example-cronleader example-fencedwriter sim chaos bench microbench fuzz generate clean
+.PHONY: help build test check unit simulation end-to-end examples-test modules-test demo example-batchjob example-campaign example-cronleader example-fencedwriter sim chaos torture failover bench microbench fuzz generate clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -107,10 +107,21 @@ else
 	$(SIMULATE) -from $(FROM) -seeds $(SEEDS) -jobs $(JOBS)
 endif
 
+# Both run every layer that there is: see chaos/torture. The seed comes from the
+# clock and is printed; TORTURE="-seed 42" begins there.
+CHAOS := 10m
+HOURS := 8
+TORTURE :=
+
+chaos: ## CHAOS=10m of all layers that break things, from a seed of the clock
+	go run ./chaos/torture -for $(CHAOS) $(TORTURE)
+
+torture: ## HOURS=8 of the same, unattended; the report is in reports/
+	go run ./chaos/torture -for $(HOURS)h $(TORTURE)
+
 LENGTH := 10m
 
-chaos: ## 16,000 seeds, then LENGTH=10m of killed leaders on a build with the race detector
-	$(SIMULATE) -seeds 16000 -jobs $(JOBS)
+failover: ## LENGTH=10m of killed leaders on a build with the race detector
 	go build $(RACE) -o $(BIN)/conch-race ./cmd/conch
 	CONCH_BINARY=$(CURDIR)/$(BIN)/conch-race CONCH_E2E_LENGTH=$(LENGTH) go test -count=1 -v -timeout 0 ./cmd/conch/e2e
 

@@ -155,6 +155,7 @@ func (n *node) crash(why string) {
 func (n *node) down() {
 	n.up = false
 	n.run++
+	n.turnSeq++ // what was planned is off
 	n.in, n.calls = raftnode.Inputs{}, nil
 	n.turnAt, n.lag, n.paused, n.unproven = 0, 0, 0, 0
 }
@@ -185,12 +186,8 @@ func (n *node) wake(d time.Duration) {
 	}
 	n.turnAt = at
 	n.turnSeq++
-	seq, run := n.turnSeq, n.run
-	n.w.after(at-n.w.now, func() {
-		if n.run == run && n.turnSeq == seq && n.up {
-			n.turn()
-		}
-	})
+	n.w.events++
+	n.w.queue.push(event{at: at, seq: n.w.events, node: n, turn: n.turnSeq})
 }
 
 // turnTakes is how long a turn takes beside what the disk takes.

@@ -6,7 +6,10 @@ import "time"
 type event struct {
 	at  time.Duration
 	seq uint64 // of two at one time the one that was planned first goes first
-	do  func()
+	do  func() // nil: a turn of the node
+
+	node *node
+	turn uint64 // which one: a later one was planned if it is not this
 }
 
 func (e *event) before(o *event) bool { return e.at < o.at || e.at == o.at && e.seq < o.seq }

@@ -34,7 +34,7 @@ func newSetting(rng *rand.Rand, cfg Config) setting {
 	s.arrival = between(rng, 700*time.Millisecond, 4*time.Second)
 	pick := func(from ...int) int { return from[rng.IntN(len(from))] }
 	s.tuning = raftnode.Tuning{
-		Tick:            time.Duration(pick(50, 50, 50, 100)) * time.Millisecond,
+		Tick:            time.Duration(pick(50, 100, 100)) * time.Millisecond,
 		ElectionTicks:   pick(12, 12, 10),
 		SnapshotEntries: uint64(pick(15, 50, 150, 400)),
 		SnapshotBytes:   1 << 20,

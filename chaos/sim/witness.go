@@ -36,6 +36,7 @@ type witness struct {
 	waiting map[locks.ClaimID]bool
 	values  map[string]bool // that were put
 	stable  time.Duration   // since when the cell has its newest leader
+	piece   []byte          // memory for pieces of snapshots
 }
 
 // opening is a session that a client asks for.
@@ -168,10 +169,13 @@ func (x *witness) restored(n *node, index uint64) {
 	x.compare(n)
 	s := n.cell.Snapshot()
 	defer s.Close()
-	sum, buf := uint64(0), make([]byte, 0, 64<<10)
+	if x.piece == nil {
+		x.piece = make([]byte, 0, 65<<10)
+	}
+	sum := uint64(0)
 	for done := false; !done; {
 		var piece []byte
-		piece, done = s.Next(buf)
+		piece, done = s.Next(x.piece)
 		sum = crc64.Update(sum, crc, piece)
 	}
 	x.w.check(Snapshots, x.snapshots.taken(n.id, index, sum))

@@ -33,7 +33,7 @@ type world struct {
 // after makes something happen later.
 func (w *world) after(d time.Duration, do func()) {
 	w.events++
-	w.queue.push(event{w.now + max(d, 0), w.events, do})
+	w.queue.push(event{at: w.now + max(d, 0), seq: w.events, do: do})
 }
 
 // stream is a source of chance of its own, so that what one part of the world
@@ -126,7 +126,11 @@ func (w *world) run(until time.Duration) {
 		e := w.queue.pop()
 		w.now = e.at
 		w.mix(uint64(e.at) ^ e.seq<<40)
-		e.do()
+		if e.do != nil {
+			e.do()
+		} else if e.node.turnSeq == e.turn && e.node.up {
+			e.node.turn()
+		}
 	}
 	w.now = max(w.now, until)
 }

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// layer is one way of breaking Conch.
+type layer struct {
+	name  string
+	what  string
+	alone bool   // it has a lane of its own, and all the time
+	lacks string // what it needs and is not there; empty: nothing
+	// command is what runs it for some time; into is where it may leave files.
+	command func(length time.Duration, seed uint64, into string) []string
+	env     []string
+}
+
+// layers are all there are. A new one is one more entry.
+func layers(root bool) []layer {
+	power := ""
+	if !root || runtime.GOOS != "linux" {
+		power = "root on Linux"
+	}
+	seconds := func(d time.Duration) string { return d.Round(time.Second).String() }
+	return []layer{
+		{
+			name: "sim", what: "the simulation of a whole cell", alone: true,
+			env: []string{"GODEBUG=asyncpreemptoff=1"},
+			command: func(length time.Duration, seed uint64, into string) []string {
+				return []string{"go", "run", "./chaos/simulate", "-from", fmt.Sprint(seed), "-seeds", "1000000000",
+					"-budget", seconds(length), "-violations", "20", "-json", into + ".json"}
+			},
+		},
+		{
+			name: "procs", what: "real processes, killed, stopped and cut off",
+			command: func(length time.Duration, seed uint64, into string) []string {
+				return []string{"go", "run", "./chaos/procs", "-for", seconds(length), "-seed", fmt.Sprint(seed), "-dir", into}
+			},
+		},
+		{
+			name: "cuts", what: "power cuts under real processes", lacks: power,
+			command: func(length time.Duration, seed uint64, into string) []string {
+				return []string{"go", "run", "./chaos/procs", "-cuts", fmt.Sprint(max(1, int(length/(1200*time.Millisecond)))),
+					"-seed", fmt.Sprint(seed), "-dir", into}
+			},
+		},
+		{
+			name: "damage", what: "damaged files of a minority",
+			command: func(length time.Duration, seed uint64, _ string) []string {
+				return []string{"go", "run", "./chaos/damage", "-injections", fmt.Sprint(max(1, int(length.Seconds()*15))),
+					"-seed", fmt.Sprint(seed)}
+			},
+		},
+		{
+			name: "failover", what: "killed leaders on a build with the race detector",
+			command: func(length time.Duration, _ uint64, _ string) []string {
+				return []string{"make", "--no-print-directory", "failover", "LENGTH=" + seconds(length)}
+			},
+		},
+		{
+			name: "fuzz", what: "bad input to every decoder",
+			command: func(length time.Duration, _ uint64, _ string) []string {
+				return []string{"make", "--no-print-directory", "fuzz", "FUZZTIME=" + seconds(max(length/fuzzTargets, time.Second))}
+			},
+		},
+	}
+}
+
+// fuzzTargets is about how many there are, to share the time out.
+const fuzzTargets = 24
+
+// run runs a layer for some time. What it writes goes into a file.
+func (l *layer) run(ctx context.Context, length time.Duration, seed uint64, into string) result {
+	args := l.command(length, seed, into)
+	res := result{layer: l.name, seed: seed, log: into + ".log", command: args, began: time.Now()}
+	file, err := os.Create(res.log)
+	if err != nil {
+		res.err = err
+		return res
+	}
+	defer file.Close()
+	// Longer than this it hangs, which is a failure.
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*length+10*time.Minute, errors.New("it did not come to an end"))
+	defer cancel()
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), l.env...)
+	cmd.Stdout, cmd.Stderr = file, file
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = time.Minute
+	res.err = cmd.Run()
+	if res.err != nil && ctx.Err() != nil {
+		res.err = fmt.Errorf("%w: %w", context.Cause(ctx), res.err)
+	}
+	res.took = time.Since(res.began)
+	res.read(into)
+	return res
+}

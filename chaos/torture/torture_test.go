@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestTorture: layers that find nothing, that fail, and that are left out.
+func TestTorture(t *testing.T) {
+	if _, err := exec.LookPath("sh"); err != nil {
+		t.Skip("there is no shell")
+	}
+	shell := func(script string) func(time.Duration, uint64, string) []string {
+		return func(_ time.Duration, _ uint64, into string) []string { return []string{"sh", "-c", script, "sh", into} }
+	}
+	good := layer{name: "good", what: "nothing", command: shell("echo all is well")}
+	bad := layer{name: "bad", what: "a failure", command: shell("echo seed 42 broke it; exit 1")}
+	sim := layer{name: "sim", alone: true, command: shell(`echo '{"Seeds":7,"Virtual":420,"Faults":{"crash":9}}' > "$1".json`)}
+	away := layer{name: "away", what: "what nobody has", lacks: "a unicorn", command: shell("exit 1")}
+
+	r := torture(context.Background(), []layer{sim, good, away}, time.Millisecond, 5, t.TempDir())
+	if r.failed() || len(r.results) != 2 {
+		t.Errorf("two layers that find nothing: %+v", r.results)
+	}
+	for _, want := range []string{"nothing was found", "it needs a unicorn", "7 seeds", "| crash | 9 |", "all is well"} {
+		if !strings.Contains(r.text(), want) {
+			t.Errorf("the report lacks %q:\n%s", want, r.text())
+		}
+	}
+	r = torture(context.Background(), []layer{good, bad}, time.Millisecond, 5, t.TempDir())
+	if !r.failed() || len(r.results) != 2 || !strings.Contains(r.text(), "SOMETHING WAS FOUND") || !strings.Contains(r.text(), "seed 42 broke it") {
+		t.Errorf("one layer that fails:\n%s", r.text())
+	}
+}
+
+// TestLayers: every layer says how it is run.
+func TestLayers(t *testing.T) {
+	for _, l := range layers(false) {
+		if args := l.command(time.Minute, 3, "x"); l.name == "" || l.what == "" || len(args) < 2 {
+			t.Errorf("%q is run as %q", l.name, args)
+		}
+		if l.name == "cuts" && l.lacks == "" {
+			t.Error("power cuts need root")
+		}
+	}
+}
