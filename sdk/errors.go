@@ -219,7 +219,7 @@ func (e *Error) Error() string {
 	}
 	switch s := e.Code.sentinel(); {
 	case e.Message != "":
-		b.WriteString(e.Message)
+		b.WriteString(e.told())
 	case e.cause != nil && e.Code == CodeUnknownOutcome:
 		fmt.Fprintf(&b, "%v: %v", ErrUnknownOutcome, e.cause)
 	case e.cause != nil:
@@ -236,6 +236,29 @@ func (e *Error) Error() string {
 		fmt.Fprintf(&b, ", since %s", e.Since.Format(time.RFC3339))
 	}
 	return b.String()
+}
+
+// told is the message without what stands before it already: what was tried, and
+// on what.
+func (e *Error) told() string {
+	m := e.Message
+	for _, before := range []string{"txn: ", e.Op + ": ", e.Op + " "} {
+		if rest, ok := strings.CutPrefix(m, before); ok && e.Op != "" {
+			m = rest
+			break
+		}
+	}
+	if e.Name == "" {
+		return m
+	}
+	for _, thing := range []string{fmt.Sprintf("election %q", e.Name), fmt.Sprintf("lock %q", e.Name), "session " + e.Name} {
+		for _, end := range []string{": ", ", "} {
+			if rest, ok := strings.CutPrefix(m, thing+end); ok {
+				return rest
+			}
+		}
+	}
+	return m
 }
 
 // Is reports whether target is the sentinel of the error's code.

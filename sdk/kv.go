@@ -43,6 +43,14 @@ func Prefix(prefix string) KeyRange {
 	return KeyRange{Key: prefix, End: string(end)}
 }
 
+// name is what an error calls the range; nothing for that of all keys.
+func (r KeyRange) name() string {
+	if r == Prefix("") {
+		return ""
+	}
+	return shorten(r.Key)
+}
+
 // KeyValue is one version of a key.
 type KeyValue struct {
 	Key            string    `json:"key"`

@@ -107,7 +107,7 @@ func (c *Client) Watch(ctx context.Context, keys KeyRange, opts ...WatchOption) 
 		c.mu.Lock()
 		if c.closing {
 			c.mu.Unlock()
-			yield(Batch{}, &Error{Op: "watch", Name: shorten(keys.Key), Code: CodeUnavailable, Definite: true, cause: ErrClosed})
+			yield(Batch{}, &Error{Op: "watch", Name: keys.name(), Code: CodeUnavailable, Definite: true, cause: ErrClosed})
 			return
 		}
 		c.watches[w] = struct{}{}
@@ -130,7 +130,7 @@ func (c *Client) Watch(ctx context.Context, keys KeyRange, opts ...WatchOption) 
 				select {
 				case <-w.signal:
 				case <-ctx.Done():
-					yield(Batch{}, &waitError{op: "watch", name: shorten(keys.Key), ctx: causeOf(ctx)})
+					yield(Batch{}, &waitError{op: "watch", name: keys.name(), ctx: causeOf(ctx)})
 					return
 				}
 			}
@@ -191,7 +191,7 @@ func (w *watch) displace() {
 // receive takes in a response. Needs mu.
 func (w *watch) receive(r *api.Response, now time.Duration) {
 	if r.GetError() != nil {
-		w.refused(fromWire("watch", shorten(w.keys.Key), r.GetError()), now)
+		w.refused(fromWire("watch", w.keys.name(), r.GetError()), now)
 		return
 	}
 	w.pause = nil
@@ -236,7 +236,7 @@ func (w *watch) receive(r *api.Response, now time.Duration) {
 	}
 	if w.partialBytes > revisionBytes {
 		w.displace()
-		w.err = &Error{Op: "watch", Name: shorten(w.keys.Key), Code: CodeLimitReached, Definite: true, Revision: w.next,
+		w.err = &Error{Op: "watch", Name: w.keys.name(), Code: CodeLimitReached, Definite: true, Revision: w.next,
 			Message: fmt.Sprintf("the changes of revision %d have more than %d bytes: watch a smaller range, or without the previous versions", w.next, revisionBytes)}
 		w.notify()
 	}
@@ -299,7 +299,7 @@ func (w *watch) take() (Batch, error, bool) {
 	case w.err != nil:
 		return Batch{}, w.err, true
 	case w.lagging:
-		return Batch{}, &Error{Op: "watch", Name: shorten(w.keys.Key), Code: CodeLagging, Definite: true, Revision: w.next,
+		return Batch{}, &Error{Op: "watch", Name: w.keys.name(), Code: CodeLagging, Definite: true, Revision: w.next,
 			Message: "the consumer fell behind"}, true
 	}
 	return Batch{}, nil, false
@@ -324,7 +324,7 @@ func (w *watch) stop() {
 // fail ends the watch. Needs mu.
 func (w *watch) fail(cause error) {
 	if w.err == nil {
-		w.err = &Error{Op: "watch", Name: shorten(w.keys.Key), Code: CodeUnavailable, cause: cause}
+		w.err = &Error{Op: "watch", Name: w.keys.name(), Code: CodeUnavailable, cause: cause}
 	}
 	w.notify()
 }

@@ -228,3 +228,17 @@ func TestObserveEndsWithTheReason(t *testing.T) {
 		t.Errorf("exit status %d, %s", got.code, got.err)
 	}
 }
+
+// An election that nobody has led is waited for, and said to be unknown; or it
+// is refused.
+func TestObserveOfAnUnknownElection(t *testing.T) {
+	if got := run(&fakeCell{}, "elections", "observe", "nobody", "--must-exist"); got.code != 1 || got.out != "" || !strings.HasPrefix(got.err, `conch: observe "nobody": `) {
+		t.Errorf("exit status %d: %s%s", got.code, got.out, got.err)
+	}
+	if got := run(&fakeCell{}, "elections", "observe", "nobody"); got.code != 0 || !strings.Contains(got.err, `observe "nobody": `) || !strings.Contains(got.err, "waiting for its first leader") {
+		t.Errorf("exit status %d: %s%s", got.code, got.out, got.err)
+	}
+	if got := run(&fakeCell{}, "elections", "observe", "x", "--prefix", "--must-exist"); got.code != 64 {
+		t.Errorf("exit status %d: %s", got.code, got.err)
+	}
+}

@@ -66,13 +66,16 @@ func (a *App) electionsShow() *cobra.Command {
 
 func (a *App) electionsObserve() *cobra.Command {
 	var from uint64
-	var prefix bool
+	var prefix, mustExist bool
 	c := &cobra.Command{
 		Use: "observe NAME", Short: "Print a line for every leader, in order, as they come",
 		Long: `Observe prints the present leader and then a line for every change: the revision, the
 token, who leads and what it proclaims. It misses none and repeats none, also over lost
 connections. A leader that proclaims another value gets another line with its token;
-"nobody leads" says how the last leader went.`,
+"nobody leads" says how the last leader went.
+
+An election that nobody has led may be observed: its first leader is shown when it comes,
+and until then standard error says that it is unknown. With --must-exist it is refused.`,
 		Example: "  conch elections observe primary\n  conch elections observe db/ --prefix --from-revision 1 -o json",
 		Args:    exactly("NAME"),
 		RunE: a.action(func(ctx context.Context, _ *cobra.Command, args []string) error {
@@ -81,17 +84,21 @@ connections. A leader that proclaims another value gets another line with its to
 					return err
 				}
 			}
-			return a.observe(ctx, args[0], prefix, from)
+			if prefix && mustExist {
+				return usage("--prefix and --must-exist: only one of them is allowed")
+			}
+			return a.observe(ctx, args[0], prefix, mustExist, from)
 		}),
 	}
 	c.Flags().Uint64Var(&from, "from-revision", 0, "every change from revision `R` on (default: the present leader, then changes)")
 	c.Flags().BoolVar(&prefix, "prefix", false, "all elections whose names begin with NAME")
+	c.Flags().BoolVar(&mustExist, "must-exist", false, "refuse an election that is unknown")
 	return c
 }
 
 // observe prints changes until the user interrupts it, which is its ordinary
 // end, or the cell says no.
-func (a *App) observe(ctx context.Context, name string, prefix bool, from uint64) error {
+func (a *App) observe(ctx context.Context, name string, prefix, mustExist bool, from uint64) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	c, err := a.connect(ctx)
@@ -102,6 +109,11 @@ func (a *App) observe(ctx context.Context, name string, prefix bool, from uint64
 	observe := c.Observe
 	if prefix {
 		observe = c.ObservePrefix
+	} else if _, err := c.ShowElection(ctx, name); errors.Is(err, sdk.ErrNotFound) {
+		if mustExist {
+			return named(err, "observe", name)
+		}
+		a.say("%s; waiting for its first leader", a.printer(a.Err).Explain(named(err, "observe", name)))
 	}
 	for change, err := range observe(ctx, name, sdk.FromRevision(from)) {
 		if err != nil {
