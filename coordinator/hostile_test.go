@@ -92,23 +92,7 @@ func TestSlowWatcher(t *testing.T) {
 	eventually(t, "the watch to be ended", lagging)
 	gate.shut.Store(false)
 	close(gate.open)
-	// What was delivered comes first, without a gap, then the word.
-	next := first
-	for {
-		r := slow.answer(w)
-		if e := r.GetError(); e != nil {
-			if e.GetCode() != api.Code_LAGGING || e.GetRevision() != next {
-				t.Fatalf("ended with %v, want LAGGING at revision %d", e, next)
-			}
-			break
-		}
-		for _, e := range r.GetWatch().GetEvents() {
-			if e.GetKv().GetModRevision() != next {
-				t.Fatalf("event of revision %d, want %d", e.GetKv().GetModRevision(), next)
-			}
-			next++
-		}
-	}
+	next := untilLagging(slow, w, first)
 	if next > last {
 		t.Fatal("the watch missed nothing: it was not slow")
 	}
@@ -128,6 +112,54 @@ func TestSlowWatcher(t *testing.T) {
 		if r.GetError() != nil {
 			t.Fatalf("resumed: %v", r.GetError())
 		}
+	}
+}
+
+// untilLagging reads a watch: what was delivered comes first, from revision next
+// on and without a gap, then the word LAGGING with the revision that follows.
+func untilLagging(c *client, watch, next uint64) uint64 {
+	c.t.Helper()
+	for {
+		r := c.answer(watch)
+		if e := r.GetError(); e != nil {
+			if e.GetCode() != api.Code_LAGGING || e.GetRevision() != next {
+				c.t.Fatalf("ended with %v, want LAGGING at revision %d", e, next)
+			}
+			return next
+		}
+		for _, e := range r.GetWatch().GetEvents() {
+			if e.GetKv().GetModRevision() != next {
+				c.t.Fatalf("event of revision %d, want %d", e.GetKv().GetModRevision(), next)
+			}
+			next++
+		}
+	}
+}
+
+// TestWatcherBehindCompaction: a watcher that reads too late for the history is
+// told so, and is not led on past what is gone.
+func TestWatcherBehindCompaction(t *testing.T) {
+	c := newCluster(t, 1, func(cfg *Config) {
+		cfg.MaxQueueBytes = 8 << 20
+		cfg.WatchStall = time.Minute
+		cfg.WriteTimeout = 30 * time.Second
+	})
+	good := connect(t, c.address(0))
+	gate := &gatedConn{open: make(chan struct{})}
+	slow := connectThrough(t, c.address(0), gate)
+	w := slow.watch(watchKeys("k", "", 0))
+	gate.shut.Store(true)
+	value := strings.Repeat("v", 512<<10)
+	first := good.put("k", value)
+	last := first
+	for range 40 {
+		last = good.put("k", value)
+	}
+	good.must(&api.Request{Op: &api.Request_Compact{Compact: &api.CompactRequest{Revision: last}}})
+	gate.shut.Store(false)
+	close(gate.open)
+	if next := untilLagging(slow, w, first); next >= last {
+		t.Fatal("the watch missed nothing: it was not slow")
 	}
 }
 

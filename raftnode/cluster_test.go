@@ -51,6 +51,8 @@ type simNode struct {
 	err     error // why it is down
 	members []Member
 	paused  bool
+
+	failSnapshots int // so many of the snapshots that it sends do not arrive
 }
 
 type letter struct {
@@ -214,6 +216,11 @@ func (n *simNode) SendSnapshot(m *raftpb.Message, open func() (io.ReadCloser, er
 		reported = true
 		n.in.SnapshotsSent = append(n.in.SnapshotsSent, SnapshotResult{to, index, err})
 		n.due = c.now
+	}
+	if n.failSnapshots > 0 {
+		n.failSnapshots--
+		result(errors.New("the connection broke"))
+		return
 	}
 	// The time limit of the transport.
 	c.mailAt(c.now+time.Second, n.id, func(*simNode) { result(errors.New("no answer")) })

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/raft/v3/raftpb"
+
 	"github.com/conch-lock/conch/raftnode/disk"
 )
 
@@ -90,6 +92,33 @@ func TestAddPromoteRemove(t *testing.T) {
 	for _, n := range c.nodes {
 		if n.up() && (len(n.members) != 3 || !n.replica.members.wasRemoved(l.id)) {
 			t.Errorf("node %v: members %+v, removed %v", n.id, n.members, n.replica.members.removed)
+		}
+	}
+}
+
+// Whoever was removed cannot call elections, even with what would make everybody
+// listen: a newer term, the newest log, and the mark of a transfer.
+func TestRemovedMemberIsNotHeard(t *testing.T) {
+	c := newCluster(t, 22, 3, smallTuning())
+	l := c.leader()
+	gone := c.node(l.id%3 + 1)
+	if err := l.change(Remove, Member{ID: gone.id}); err != nil {
+		t.Fatalf("remove: %v", err)
+	}
+	l.propose("without it")
+	c.run(time.Second)
+	for _, n := range c.nodes {
+		if n == gone {
+			continue
+		}
+		before, refused := n.replica.Status(), n.replica.refused
+		n.in.Messages = append(n.in.Messages, PeerMessage{gone.id, &raftpb.Message{
+			Type: raftpb.MsgVote.Enum(), From: new(uint64(gone.id)), To: new(uint64(n.id)), Term: new(before.Term + 10),
+			Index: new(before.Last + 10), LogTerm: new(before.Term + 9), Context: []byte(transferContext),
+		}})
+		n.turn()
+		if after := n.replica.Status(); after.Term != before.Term || after.Leader != before.Leader || n.replica.refused != refused+1 {
+			t.Errorf("node %v: term %d and leader %v, then %d and %v; %d messages refused", n.id, before.Term, before.Leader, after.Term, after.Leader, n.replica.refused-refused)
 		}
 	}
 }

@@ -53,6 +53,24 @@ func TestLaggingFollowerGetsSnapshot(t *testing.T) {
 	}
 }
 
+// A snapshot that does not arrive is sent again.
+func TestFailedSnapshotIsSentAgain(t *testing.T) {
+	c := newCluster(t, 13, 3, snapshotTuning())
+	l := c.leader()
+	behind := c.node(l.id%3 + 1)
+	c.partition(behind.id, 1, 2, 3)
+	for i := range 50 {
+		l.propose(fmt.Sprint("v", i))
+		c.run(20 * time.Millisecond)
+	}
+	l.failSnapshots = 2
+	c.heal()
+	c.everywhere("v49")
+	if l.failSnapshots != 0 {
+		t.Errorf("%d of two snapshots were not sent", l.failSnapshots)
+	}
+}
+
 func TestSnapshotsAreTheSameEverywhere(t *testing.T) {
 	c := newCluster(t, 12, 3, snapshotTuning())
 	l := c.leader()

@@ -258,6 +258,57 @@ func TestLeaderChange(t *testing.T) {
 	}
 }
 
+// TestAnsweredWhenApplied: nothing is answered before it is in the log for good,
+// neither where it is queued nor where it was proposed.
+func TestAnsweredWhenApplied(t *testing.T) {
+	for _, by := range []raftnode.NodeID{1, 2} {
+		c := newCluster(t, 2, nil)
+		c.elect(1)
+		c.submit(by, openSession(1, 60_000))
+		c.turn(1, 0)
+		c.submit(by, acquire(1, 1, "a"))
+		c.turn(1, 0)
+		release := &machine.Release{Request: machine.Request{Session: 1, Sequence: 2}, Name: "a", Token: 1}
+		cancel := &machine.Cancel{Request: machine.Request{Session: 1, Sequence: 3}, Claim: 1}
+		for _, op := range []machine.Op{acquire(1, 4, "b"), release, cancel, put("k"), &machine.EndSession{Session: 1, Why: locks.Closed}} {
+			a := c.submit(by, op)
+			want(t, a, "waits")
+			c.deliver(by, 1)
+			want(t, a, "waits")
+			payloads := c.propose(1)
+			want(t, a, "waits")
+			c.commit(payloads...)
+			want(t, a, "ok")
+		}
+	}
+}
+
+// TestUnnumberedIsNotRepeated: a transaction without a sequence that may be in a
+// log is told as unknown, and takes effect once at most.
+func TestUnnumberedIsNotRepeated(t *testing.T) {
+	for _, by := range []raftnode.NodeID{1, 2} {
+		for _, survives := range []bool{false, true} {
+			c := newCluster(t, 3, nil)
+			c.elect(1)
+			a := c.submit(by, put("k"))
+			c.deliver(by, 1)
+			payloads := c.propose(1)
+			c.lose()
+			if survives {
+				c.commit(payloads...)
+			}
+			want(t, a, "unknown")
+			c.elect(3)
+			c.turn(3, time.Second)
+			c.turn(3, 10*time.Second)
+			rec, _ := c.cells[1].Machine().Store().Get(store.Keys, "k")
+			if survives != (rec.Version == 1) {
+				t.Errorf("by node %d, survives %v: the key has version %d", by, survives, rec.Version)
+			}
+		}
+	}
+}
+
 // TestNoLeaderAfterLeader: a request that may be in a log is never told as not
 // having happened, even when it waits for a leader again.
 func TestNoLeaderAfterLeader(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/conch-lock/conch/coordinator/machine"
+	"github.com/conch-lock/conch/coordinator/store"
 	"github.com/conch-lock/conch/locks"
 	"github.com/conch-lock/conch/raftnode"
 	"github.com/conch-lock/conch/sessions"
@@ -202,6 +203,11 @@ func openSession(n byte, ttl uint64) *machine.OpenSession {
 
 func acquire(id sessions.ID, q sessions.Sequence, n locks.Name) *machine.Acquire {
 	return &machine.Acquire{Request: machine.Request{Session: id, Sequence: q}, Items: []locks.Item{{Name: n}}}
+}
+
+// put writes a key without a sequence.
+func put(key string) *machine.Txn {
+	return &machine.Txn{Txn: store.Txn{Success: []store.Op{{Put: &store.PutOp{Key: key, Value: []byte("x")}}}}}
 }
 
 func breakLock(token locks.Token) *machine.Break { return &machine.Break{Name: "a", Token: token} }
