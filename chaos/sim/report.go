@@ -66,6 +66,7 @@ const (
 	Bounded     Property = "S20 what waits is bounded"
 	Progress    Property = "L1 progress after everything healed"
 	Specified   Property = "the client's view is what the specification allows"
+	Panics      Property = "nothing panics"
 	Harness     Property = "the simulation itself"
 	RefusedPeer Property = "S19 correct peers send what is accepted"
 )

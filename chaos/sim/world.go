@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"time"
 )
 
@@ -67,12 +68,20 @@ func (s seeded) Read(p []byte) (int, error) {
 }
 
 // Run runs one seed. Runs of one process must not overlap: raft draws its
-// election timeouts from crypto/rand.Reader, which is replaced meanwhile.
-func Run(cfg Config) (Report, error) {
+// election timeouts from crypto/rand.Reader, which is replaced meanwhile. A
+// panic is a violation, too.
+func Run(cfg Config) (report Report, err error) {
 	w := &world{cfg: cfg.withDefaults()}
 	reader := crand.Reader
 	crand.Reader = seeded{w.stream(streamRaft, 0)}
-	defer func() { crand.Reader = reader }()
+	defer func() {
+		crand.Reader = reader
+		if p := recover(); p != nil {
+			w.fail(Panics, "%v\n%s", p, debug.Stack())
+			w.failed.Config = cfg
+			report, err = Report{Config: cfg, Virtual: w.now, Events: w.events, Trace: w.trace, Planned: len(w.plan), Tally: w.tally}, w.failed
+		}
+	}()
 
 	w.create()
 	w.run(w.cfg.Length)
