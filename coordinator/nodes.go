@@ -9,11 +9,10 @@ import (
 )
 
 // How often a node tells the others of itself, and from what age on what it told
-// is not believed any more: four of them lost or late, so that a node that is
-// gone is called healthy for a second and one that is slow is not called gone.
+// is not believed any more.
 const (
-	newsEvery = 250 * time.Millisecond
-	newsOld   = 1100 * time.Millisecond
+	newsEvery = time.Second
+	newsOld   = 3500 * time.Millisecond
 )
 
 // nodes is what the nodes of the cell told of themselves.
@@ -74,7 +73,7 @@ func (l *loop) tellNews(now time.Duration) {
 	b := n.append([]byte{messageNews})
 	for _, m := range l.group.Status().Members {
 		if m.ID != l.self {
-			l.group.Send(m.ID, b) // it comes again soon
+			l.group.Send(m.ID, b) // it comes again in a second
 		}
 	}
 }

@@ -15,7 +15,6 @@ func (l *loop) status(c *call) {
 		Cell: l.name, Revision: m.Store().Revision(), Leader: l.nameOf(l.cell.Leader()), Node: l.node,
 		Sessions: uint64(m.Sessions().Len()), Locks: uint64(m.Locks().Locked()), Waiters: uint64(m.Locks().Waiting()),
 		StateBytes: uint64(m.Store().Bytes()), CompactedRevision: m.Store().Compacted(), QuotaBytes: uint64(l.cfg.Limits.Store.QuotaBytes),
-		Elections: uint64(m.Elections().Led()), Candidates: uint64(m.Elections().Waiting()),
 	}
 	for _, member := range s.Members {
 		r.Nodes = append(r.Nodes, l.nodeStatus(member))
@@ -35,9 +34,7 @@ func (l *loop) nodeStatus(m raftnode.Member) *api.NodeStatus {
 		return r
 	}
 	r.Endpoint, r.Version, r.Term, r.Applied = n.endpoint, n.version, n.term, n.applied
-	age := l.now() - n.at
-	r.HeardMs = uint64(age.Milliseconds())
-	if age <= newsOld {
+	if l.now()-n.at <= newsOld {
 		r.Healthy = true
 		r.Role = n.role.String()
 	}

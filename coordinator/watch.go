@@ -7,6 +7,7 @@ import (
 
 	"github.com/conch-lock/conch/api"
 	"github.com/conch-lock/conch/coordinator/store"
+	"github.com/conch-lock/conch/internal/planted"
 )
 
 // Bounds of watches.
@@ -178,6 +179,9 @@ func (l *loop) startWatch(c *call, w *watch) {
 		l.refuse(c, e)
 		return
 	}
+	if w.next <= s.Revision() && planted.On(planted.ResumedOneLate) {
+		w.next++
+	}
 	w.told = w.next - 1
 	st.watches[w.id] = w
 	st.watchBytes += w.size()
@@ -252,6 +256,9 @@ func (l *loop) changes(events []store.Event) {
 		}
 		if !w.stream.out.room(sizeOf(events, wanted[w])) {
 			w.next = max(w.next, events[0].Revision()) // it was live until now
+			if planted.On(planted.SkippedAtLag) {
+				w.next = revision + 1
+			}
 			l.fallBehind(w)
 			continue
 		}
@@ -300,7 +307,7 @@ func (l *loop) deliver(w *watch, events []store.Event, which []int, cache []*api
 // watchEvent is a change as a watcher is told.
 func (l *loop) watchEvent(e *store.Event, prev bool) *api.WatchEvent {
 	out := &api.WatchEvent{Deleted: e.Deleted, Kv: l.keyValue(e.Space, e.Record), UnixMs: e.Millis}
-	if prev && e.Prev.Exists() {
+	if prev && e.Prev.Exists() && !planted.On(planted.PrevDropped) {
 		out.Prev = l.keyValue(e.Space, e.Prev)
 	}
 	return out
@@ -355,7 +362,9 @@ func (l *loop) catchUpStep() {
 	if from < s.Compacted() {
 		for st := range ws.behind {
 			for _, w := range slices.Clone(st.behind) {
-				if w.next < s.Compacted() {
+				if planted.On(planted.GapNotTold) {
+					w.next = max(w.next, s.Compacted())
+				} else if w.next < s.Compacted() {
 					l.lagging(w)
 				}
 			}

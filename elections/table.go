@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/conch-lock/conch/internal/planted"
 	"github.com/conch-lock/conch/locks"
 	"github.com/conch-lock/conch/sessions"
 )
@@ -178,7 +179,9 @@ func (t *Table) review(at locks.Step, e *Election) {
 		e.leader = t.byID[holder.ID]
 		e.leader.Began = at.Now
 		e.dismiss(e.leader)
-		e.term++
+		if !planted.On(planted.TermNotCounted) {
+			e.term++
+		}
 	}
 	t.schedule(e)
 }
@@ -234,6 +237,8 @@ func (t *Table) handOver(at locks.Step, e *Election, to *Candidate) {
 func (t *Table) led(id sessions.ID, n locks.Name, token locks.Token) (*Election, error) {
 	e := t.byName[n]
 	switch {
+	case e != nil && planted.On(planted.AnybodyIsLeader):
+		return e, nil
 	case e != nil && e.leader.Token == token && (id == 0 || e.leader.ID.Session == id):
 		return e, nil
 	case id != 0:
@@ -252,7 +257,9 @@ func (t *Table) Proclaim(at locks.Step, id sessions.ID, n locks.Name, token lock
 	if err != nil {
 		return err
 	}
-	t.queues.SetValue(e.leader.Claim, value)
+	if !planted.On(planted.ProclamationLost) {
+		t.queues.SetValue(e.leader.Claim, value)
+	}
 	t.review(at, e)
 	return nil
 }

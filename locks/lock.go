@@ -3,6 +3,7 @@ package locks
 import (
 	"fmt"
 
+	"github.com/conch-lock/conch/internal/planted"
 	"github.com/conch-lock/conch/record"
 	"github.com/conch-lock/conch/sessions"
 )
@@ -139,7 +140,7 @@ func (l *Lock) Waiters(f func(c *Claim, item Item) bool) {
 
 // admits says whether a claim could hold the lock beside those that do.
 func (l *Lock) admits(it Item, weight int) bool {
-	if l.delayed != 0 {
+	if l.delayed != 0 && !planted.On(planted.GrantedDuringDelay) {
 		return false
 	}
 	if len(l.holders) == 0 {
@@ -151,9 +152,9 @@ func (l *Lock) admits(it Item, weight int) bool {
 	held := l.holders[0].item
 	switch it.Mode {
 	case Shared:
-		return held.Mode == Shared
+		return held.Mode == Shared || planted.On(planted.SharedBesideExclusive)
 	case Permits:
-		return held.Mode == Permits && held.Capacity == it.Capacity && it.Permits <= it.Capacity-l.used
+		return held.Mode == Permits && held.Capacity == it.Capacity && (it.Permits <= it.Capacity-l.used || planted.On(planted.PermitsOverCapacity))
 	}
 	return false
 }
@@ -162,7 +163,7 @@ func (l *Lock) admits(it Item, weight int) bool {
 // has a smaller rank than others.
 func (l *Lock) enqueue(p *part) {
 	p.prev, p.next = l.tail, nil
-	for p.prev != nil && p.prev.claim.Rank > p.claim.Rank {
+	for p.prev != nil && (p.prev.claim.Rank > p.claim.Rank || planted.On(planted.LastComeFirstServed)) {
 		p.prev, p.next = p.prev.prev, p.prev
 	}
 	if p.prev != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sort"
 
+	"github.com/conch-lock/conch/internal/planted"
 	"github.com/conch-lock/conch/sessions"
 )
 
@@ -135,7 +136,7 @@ func (t *Table) Claim(at Step, q Request) (*Claim, error) {
 		t.grant(at, c)
 		return c, nil
 	}
-	if q.Wait > 0 {
+	if q.Wait > 0 && !planted.On(planted.WaitNeverEnds) {
 		c.Deadline = at.Now + q.Wait
 		t.waits.Push(c)
 	}
@@ -269,8 +270,11 @@ func (t *Table) next(l *Lock) *Claim {
 func (t *Table) grantable(c *Claim) bool {
 	for i := range c.parts {
 		p := &c.parts[i]
-		if !p.lock.admits(p.item, c.weight()) || t.next(p.lock) != c {
+		if !p.lock.admits(p.item, c.weight()) || t.next(p.lock) != c && !planted.On(planted.QueueJumped) {
 			return false
+		}
+		if planted.On(planted.FirstLockDecides) {
+			break
 		}
 	}
 	return true
@@ -280,6 +284,9 @@ func (t *Table) grantable(c *Claim) bool {
 func (t *Table) grant(at Step, c *Claim) {
 	*t.token++
 	c.Token, c.Revision, c.Since = *t.token, at.Revision, at.Millis
+	if planted.On(planted.TokenOfEachLock) {
+		c.Token = c.parts[0].lock.token + 1
+	}
 	if c.due >= 0 {
 		t.waits.Remove(c)
 	}
@@ -290,6 +297,9 @@ func (t *Table) grant(at Step, c *Claim) {
 		}
 		if i == 0 {
 			c.predecessor = p.lock.last
+			if planted.On(planted.PredecessorForgotten) {
+				c.predecessor = Tenure{}
+			}
 		}
 		p.lock.dequeue(p)
 		if len(p.lock.holders) == 0 {
@@ -394,7 +404,7 @@ func (t *Table) Held(n Name, token Token) *Claim {
 		return nil
 	}
 	for _, p := range l.holders {
-		if p.claim.Token == token {
+		if p.claim.Token == token || planted.On(planted.ReleasedByName) {
 			return p.claim
 		}
 	}
@@ -439,6 +449,9 @@ func (t *Table) SetValue(c *Claim, value []byte) {
 // Cancel ends a claim whatever its state.
 func (t *Table) Cancel(at Step, c *Claim) (wasGranted bool) {
 	wasGranted = c.Granted()
+	if wasGranted && planted.On(planted.CancelledGrantStays) {
+		return true
+	}
 	if wasGranted {
 		t.end(at, c, Released)
 	} else {
@@ -467,9 +480,9 @@ func (t *Table) Break(at Step, n Name, token Token) (*Claim, error) {
 func (t *Table) EndSession(at Step, id sessions.ID, why Why) {
 	for c := t.bySession[id].first; c != nil; {
 		next := c.younger
-		if c.Granted() {
+		if c.Granted() && !planted.On(planted.SessionLeavesLock) {
 			t.end(at, c, why)
-		} else {
+		} else if !c.Granted() && !planted.On(planted.SessionLeavesClaim) {
 			t.withdraw(c)
 		}
 		c = next

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"go.etcd.io/raft/v3"
+
+	"github.com/conch-lock/conch/internal/planted"
 )
 
 // readContextBytes is the length of the context of a round of reads: a number of this start of the replica, and the
@@ -67,7 +69,9 @@ func (r *reads) next(now time.Duration) []byte {
 	if r.context != nil || len(r.waiting) == 0 {
 		return nil
 	}
-	r.rounds++
+	if !planted.On(planted.ReadContextReused) {
+		r.rounds++
+	}
 	r.began = now
 	r.context = binary.LittleEndian.AppendUint64(make([]byte, 0, readContextBytes), r.start)
 	r.context = binary.LittleEndian.AppendUint64(r.context, r.rounds)
@@ -95,7 +99,7 @@ func (r *reads) confirm(states []raft.ReadState) {
 
 // release answers the reads whose index has been applied.
 func (r *reads) release(applied uint64) {
-	for len(r.confirmed) > 0 && r.confirmed[0].index <= applied {
+	for len(r.confirmed) > 0 && (r.confirmed[0].index <= applied || planted.On(planted.ReadBeforeApplied)) {
 		c := r.confirmed[0]
 		r.confirmed = r.confirmed[1:]
 		for _, w := range c.reads {

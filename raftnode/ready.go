@@ -7,6 +7,7 @@ import (
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 
+	"github.com/conch-lock/conch/internal/planted"
 	"github.com/conch-lock/conch/raftnode/wal"
 )
 
@@ -72,7 +73,7 @@ func (r *Replica) handle(now time.Duration, rd raft.Ready) error {
 func promises(m *raftpb.Message) bool {
 	switch m.GetType() {
 	case raftpb.MsgAppResp, raftpb.MsgVoteResp, raftpb.MsgPreVoteResp:
-		return true
+		return !planted.On(planted.PromisedBeforeSync)
 	}
 	return false
 }
@@ -174,7 +175,7 @@ func (r *Replica) write(now time.Duration, rd raft.Ready) error {
 	if !snapshot && len(rd.Entries) == 0 && !rd.MustSync {
 		return nil
 	}
-	if r.hardDirty {
+	if r.hardDirty && !planted.On(planted.VoteNotWritten) {
 		r.state = appendHardState(r.state[:0], r.hard)
 		b.State = r.state
 	}

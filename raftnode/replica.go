@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 
+	"github.com/conch-lock/conch/internal/planted"
 	"github.com/conch-lock/conch/raftnode/disk"
 	"github.com/conch-lock/conch/raftnode/wal"
 )
@@ -165,6 +166,11 @@ func NewReplica(cfg ReplicaConfig) (*Replica, error) {
 		}
 		return nil, err
 	}
+	// A leader's lease would trust clocks, and a transfer of leadership goes around it.
+	readOnly := raft.ReadOnlySafe
+	if planted.On(planted.ReadByLease) {
+		readOnly = raft.ReadOnlyLeaseBased
+	}
 	node, err := raft.NewRawNode(&raft.Config{
 		ID:                        uint64(cfg.Node),
 		ElectionTick:              cfg.Tuning.ElectionTicks,
@@ -178,8 +184,7 @@ func NewReplica(cfg ReplicaConfig) (*Replica, error) {
 		MaxInflightBytes:          maxInflightBytes,
 		CheckQuorum:               true,
 		PreVote:                   true,
-		// A leader's lease would trust clocks, and a transfer of leadership goes around it.
-		ReadOnlyOption: raft.ReadOnlySafe,
+		ReadOnlyOption:            readOnly,
 		// What a leader proposes is made by the leader.
 		DisableProposalForwarding: true,
 		StepDownOnRemoval:         true,

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/conch-lock/conch/internal/planted"
 	"github.com/conch-lock/conch/raftnode/snapshot"
 )
 
@@ -135,7 +136,11 @@ func (r *Replica) finishSnapshot(t *taking, file string) error {
 	if t.index <= r.files[0].index {
 		return r.remove([]snapshotFile{f}) // overtaken by one from the leader
 	}
-	if err := r.wal.Mark(t.index, t.term); err != nil {
+	mark := r.wal.Mark
+	if planted.On(planted.SnapshotNotMarked) {
+		mark = func(index, term uint64) error { return nil }
+	}
+	if err := mark(t.index, t.term); err != nil {
 		return fmt.Errorf("mark a snapshot in the log: %w", err)
 	}
 	r.log.setSnapshot(raftSnapshot(t.index, t.term, t.members), r.members)
@@ -153,7 +158,11 @@ func (r *Replica) addFile(f snapshotFile) error {
 	if err := r.remove(old); err != nil {
 		return err
 	}
-	if err := r.wal.Release(kept[len(kept)-1].index); err != nil {
+	oldest := kept[len(kept)-1]
+	if planted.On(planted.LogReleasedTooFar) {
+		oldest = kept[0]
+	}
+	if err := r.wal.Release(oldest.index); err != nil {
 		return fmt.Errorf("remove old parts of the log: %w", err)
 	}
 	return nil

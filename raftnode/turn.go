@@ -3,6 +3,8 @@ package raftnode
 import (
 	"fmt"
 	"time"
+
+	"github.com/conch-lock/conch/internal/planted"
 )
 
 // Turn takes what happened since the last turn, at the given time (which must not go back), and does everything that
@@ -57,6 +59,9 @@ func (r *Replica) turn(now time.Duration, in Inputs) (Outputs, error) {
 	}
 	// 5. Requests.
 	r.reads.add(now, in.Reads)
+	if planted.On(planted.ReadNotConfirmed) {
+		r.reads.fail(nil)
+	}
 	r.ask(now)
 	for _, t := range in.Transfers {
 		r.beginTransfer(now, t)

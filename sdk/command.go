@@ -4,14 +4,18 @@ import (
 	"context"
 
 	"github.com/conch-lock/conch/api"
+	"github.com/conch-lock/conch/internal/planted"
 )
 
 // enqueue sends a command of the session under its next number; finish takes
 // the answer with mu held. Needs mu.
 func (s *Session) enqueue(op, name string, ask func(seq, acked uint64) *api.Request, finish func(*api.Response, error)) {
-	seq := s.sequences.next()
+	seq, kind := s.sequences.next(), repeatable
+	if planted.On(planted.UnlockedOnce) {
+		kind = once
+	}
 	s.c.enqueue(&call{
-		op: op, name: shorten(name), kind: repeatable, session: s, req: ask(seq, s.sequences.acked),
+		op: op, name: shorten(name), kind: kind, session: s, req: ask(seq, s.sequences.acked),
 		finish: func(resp *api.Response, err error) {
 			s.sequences.resolve(seq)
 			finish(resp, err)

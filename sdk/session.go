@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/conch-lock/conch/api"
+	"github.com/conch-lock/conch/internal/planted"
 )
 
 // State is how sure a session can be of itself.
@@ -75,11 +76,10 @@ type Session struct {
 	beating bool          // it is in the queue of the link
 
 	sequences sequences
-	claims    map[uint64]*claim     // by sequence, until they are over
-	heldAt    uint64                // revision at which the cell last listed its claims
-	listed    map[uint64]bool       // those claims
-	ended     map[uint64]*api.Error // how others ended, as it told then
-	closed    chan struct{}         // closed when the cell has acknowledged Close; nil: not begun
+	claims    map[uint64]*claim // by sequence, until they are over
+	heldAt    uint64            // revision at which the cell last listed its claims
+	listed    map[uint64]bool   // those claims
+	closed    chan struct{}     // closed when the cell has acknowledged Close; nil: not begun
 	closeErr  error
 }
 
@@ -193,6 +193,9 @@ func (c *Client) opened(ca *call, r *api.OpenSessionResponse) *Session {
 		c: c, id: SessionID(r.GetSession()), ttl: ttl, safe: ttl / safeDen * safeNum,
 		done: make(chan struct{}), changed: make(chan struct{}), proof: make(chan struct{}),
 		acked: ca.firstSent, claims: make(map[uint64]*claim),
+	}
+	if planted.On(planted.BelievesTooLong) {
+		s.safe = 2 * ttl
 	}
 	now := c.cfg.Now()
 	c.sessions[s.id] = s

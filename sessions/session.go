@@ -5,6 +5,7 @@ import (
 	"sort"
 	"unicode/utf8"
 
+	"github.com/conch-lock/conch/internal/planted"
 	"github.com/conch-lock/conch/record"
 )
 
@@ -178,6 +179,9 @@ func (s *Session) Append(b []byte) []byte {
 	b = record.AppendUint(b, s.Created)
 	b = record.AppendInt(b, s.Deadline)
 	b = record.AppendUint(b, s.Heard)
+	if planted.On(planted.RepliesNotSaved) {
+		return new(replies).append(b)
+	}
 	return s.replies.append(b)
 }
 

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"sort"
+
+	"github.com/conch-lock/conch/internal/planted"
 )
 
 // Refusals. They are values that a client is told; nothing happened.
@@ -44,7 +46,7 @@ func (t *Table) Opened(nonce Nonce) *Session { return t.byNonce[nonce] }
 
 // Open makes a session, or finds the one that the same nonce made before.
 func (t *Table) Open(nonce Nonce, ttl Duration, labels Labels, now Time, revision uint64) (*Session, error) {
-	if s := t.Opened(nonce); s != nil {
+	if s := t.Opened(nonce); s != nil && !planted.On(planted.OpenedTwice) {
 		return s, nil
 	}
 	if len(t.byID) >= t.limit {
@@ -78,6 +80,9 @@ func (t *Table) Hear(id ID, n uint64, now Time) bool {
 	}
 	if n > s.Heard {
 		s.Heard = n
+	}
+	if planted.On(planted.ExpiresEarly) {
+		now -= s.TTL / 4
 	}
 	if d := now + s.TTL; d > s.Deadline {
 		s.Deadline = d
@@ -125,7 +130,7 @@ func (t *Table) Begin(id ID, q, acked Sequence, needed bool) (reply []byte, err 
 	if q == 0 {
 		return nil, nil
 	}
-	if data, ok := s.replies.find(q); ok {
+	if data, ok := s.replies.find(q); ok && !planted.On(planted.RepliesIgnored) {
 		return data, nil
 	}
 	if q <= s.replies.acked {
@@ -160,18 +165,6 @@ func (t *Table) KeepLate(id ID, q Sequence, data []byte) {
 	}
 	s.replies.keepLate(q, data)
 	t.touch(s)
-}
-
-// Late calls f with the late outcomes of a session, oldest first. The table owns
-// data.
-func (t *Table) Late(id ID, f func(q Sequence, data []byte)) {
-	s := t.byID[id]
-	if s == nil {
-		return
-	}
-	for _, x := range s.replies.late {
-		f(x.sequence, x.data)
-	}
 }
 
 // Answered says whether the table remembers an answer to a sequence.
@@ -255,7 +248,12 @@ func (t *Table) Restore(id ID, row []byte) error {
 }
 
 // RestoreLast puts the counter back.
-func (t *Table) RestoreLast(last ID) { t.last = last }
+func (t *Table) RestoreLast(last ID) {
+	if planted.On(planted.SessionIDsAgain) {
+		return
+	}
+	t.last = last
+}
 
 // Check holds the table against its invariants.
 func (t *Table) Check() error {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/conch-lock/conch/coordinator/machine"
+	"github.com/conch-lock/conch/internal/planted"
 	"github.com/conch-lock/conch/raftnode"
 	"github.com/conch-lock/conch/sessions"
 )
@@ -168,6 +169,9 @@ func (c *Cell) place(r *request, command []byte) {
 	case c.leading:
 		r.placed = true
 		c.queue = append(c.queue, command...)
+		if _, ok := r.op.(*machine.Release); ok && planted.On(planted.AnsweredBeforeCommit) {
+			c.finish(r, machine.Reply{}, nil)
+		}
 	case c.target() != 0:
 		r.placed = true
 		c.outbox = append(c.outbox, command...)
@@ -216,6 +220,9 @@ func (c *Cell) giveUp(r *request, nothing error) {
 func (c *Cell) Hear(id sessions.ID, n uint64) {
 	if id == 0 {
 		return
+	}
+	if planted.On(planted.AliveBeforeCommit) {
+		c.cfg.Output(machine.Output{Events: []machine.Event{{Kind: machine.Alive, Session: id, Number: n}}})
 	}
 	if c.leading {
 		c.ticker.hear(id, n)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/conch-lock/conch/coordinator/machine"
+	"github.com/conch-lock/conch/internal/planted"
 )
 
 // request is one that this node took.
@@ -92,7 +93,7 @@ func repeatable(op machine.Op) bool {
 	case *machine.Transfer:
 		return o.Sequence != 0
 	case *machine.Txn:
-		return o.Sequence != 0
+		return o.Sequence != 0 || planted.On(planted.RepeatedUnnumbered)
 	}
 	return false
 }

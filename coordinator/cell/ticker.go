@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/conch-lock/conch/coordinator/machine"
+	"github.com/conch-lock/conch/internal/planted"
 	"github.com/conch-lock/conch/sessions"
 )
 
@@ -57,8 +58,11 @@ func (t *ticker) turn(now time.Duration) {
 		return
 	}
 	gap := min(max(now-t.last, 0), maxGap)
+	if planted.On(planted.PauseCounted) {
+		gap = max(now-t.last, 0)
+	}
 	t.last = max(t.last, now)
-	if len(t.under) > 0 && now-t.under[0].at > maxStall {
+	if len(t.under) > 0 && now-t.under[0].at > maxStall && !planted.On(planted.StallCounted) {
 		return
 	}
 	t.elapsed += gap

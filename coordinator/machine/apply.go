@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/conch-lock/conch/coordinator/store"
+	"github.com/conch-lock/conch/internal/planted"
 	"github.com/conch-lock/conch/locks"
 	"github.com/conch-lock/conch/sessions"
 )
@@ -15,6 +16,9 @@ import (
 // anybody is judged by it.
 func (m *Machine) tick(h *Header) {
 	m.now += h.Elapsed
+	if planted.On(planted.ExpiresByWallClock) {
+		m.now = max(m.now, sessions.Time(h.Millis)*sessions.Millisecond)
+	}
 	m.millis = max(m.millis, h.Millis)
 	for _, x := range h.Heard {
 		if m.sessions.Hear(x.Session, x.Number, m.now) {
@@ -124,6 +128,9 @@ func (m *Machine) endSession(s *sessions.Session, why locks.Why, reason string) 
 		m.locks.EndSession(at, s.ID, why)
 		m.elections.EndSession(at, s.ID, why)
 		for _, k := range m.store.Owned(uint64(s.ID)) {
+			if planted.On(planted.SessionLeavesKeys) {
+				break
+			}
 			m.tx.Delete(store.Keys, k)
 		}
 	})
@@ -327,7 +334,7 @@ func (m *Machine) release(o *Release) Reply {
 
 // bar keeps a late copy of an acquire from taking effect after its claim ended.
 func (m *Machine) bar(id sessions.ID, q sessions.Sequence, what string) {
-	if q > m.sessions.Acked(id) {
+	if q > m.sessions.Acked(id) && !planted.On(planted.ClaimComesBack) {
 		p := Reply{Code: ClaimCancelled, Message: "the claim " + what}
 		p.Revision = m.store.Revision()
 		m.sessions.Keep(id, q, p.append(nil))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/conch-lock/conch/coordinator/store"
 	"github.com/conch-lock/conch/elections"
+	"github.com/conch-lock/conch/internal/planted"
 	"github.com/conch-lock/conch/locks"
 	"github.com/conch-lock/conch/record"
 	"github.com/conch-lock/conch/sessions"
@@ -240,7 +241,11 @@ func (m *Machine) appendMeta(b []byte) []byte {
 	b = record.AppendUint(b, m.term)
 	b = record.AppendInt(b, m.now)
 	b = record.AppendInt(b, sessions.Time(m.millis))
-	b = record.AppendUint(b, m.token)
+	token := m.token
+	if planted.On(planted.TokensAgain) {
+		token = 0
+	}
+	b = record.AppendUint(b, token)
 	b = record.AppendUint(b, m.sessions.Last())
 	b = record.AppendUint(b, m.locks.Order())
 	b = record.AppendUint(b, m.elections.Order())

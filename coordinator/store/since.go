@@ -1,6 +1,10 @@
 package store
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/conch-lock/conch/internal/planted"
+)
 
 // Since returns the events of the revisions from..., whole revisions only, and
 // the revision to go on from. It stops before the revision with which it would
@@ -24,6 +28,9 @@ func (s *Store) Since(from uint64, maxEvents, maxBytes int) (events []Event, nex
 		if whole > 0 && (len(events) >= maxEvents || bytes > maxBytes) {
 			events = events[:whole]
 			next = events[whole-1].Revision() + 1
+			if planted.On(planted.HistoryHasGaps) {
+				next++
+			}
 			return false
 		}
 		events = append(events, *e)

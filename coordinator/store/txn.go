@@ -1,6 +1,10 @@
 package store
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/conch-lock/conch/internal/planted"
+)
 
 // Target is what a Compare looks at. The numbers are those of the wire.
 type Target uint8
@@ -120,6 +124,9 @@ func (t *Tx) Txn(txn Txn) (TxnResult, error) {
 	if err != nil {
 		return TxnResult{}, fmt.Errorf("txn: %w", err)
 	}
+	if planted.On(planted.FailedCompareCounts) && !way.succeeded {
+		t.allocate()
+	}
 	return t.carryOut(&txn, way), nil
 }
 
@@ -142,7 +149,7 @@ func (w way) ops(txn *Txn) []Op {
 func (t *Tx) choose(root, txn *Txn) (way, error) {
 	w := way{succeeded: true}
 	for i := range txn.Compares {
-		if !t.holds(root, &txn.Compares[i]) {
+		if !t.holds(root, &txn.Compares[i]) && !planted.On(planted.CompareIgnored) {
 			w.succeeded = false
 			break
 		}
@@ -223,6 +230,9 @@ func (t *Tx) carryOut(txn *Txn, w way) TxnResult {
 			r.Txn = &nested
 		}
 		result.Results = append(result.Results, r)
+		if planted.On(planted.TxnHalfDone) {
+			break
+		}
 	}
 	result.Revision = t.s.revision
 	return result

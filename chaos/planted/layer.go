@@ -1,0 +1,207 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/conch-lock/conch/internal/planted"
+)
+
+// layer is something that may find a bug: a program that fails when it does.
+type layer struct {
+	name    string
+	dir     string // where it runs
+	program string
+	args    []string
+	limit   time.Duration  // without an end after that it has found something
+	enough  *regexp.Regexp // what it prints when there is no need to go on; nil: nothing
+	noisy   []string       // tests that fail with and without a bug now and then; they find nothing
+}
+
+// finding says how a layer found a bug.
+type finding struct {
+	layer string
+	how   string // the seed, or the test
+	took  time.Duration
+}
+
+// build builds a command or the tests of a package with the tag.
+func build(dir string, args ...string) error {
+	cmd := exec.Command("go", append(args[:1:1], append([]string{"-tags", "planted"}, args[1:]...)...)...)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	return nil
+}
+
+// simulation runs seeds.
+func (r *runner) simulation() (*layer, error) {
+	l := &layer{
+		name: "simulation", program: filepath.Join(r.bin, "simulate"), limit: 20 * time.Minute,
+		args:   []string{"-from", "1", "-seeds", fmt.Sprint(r.seeds), "-graveyard=false"},
+		enough: violation, // it would go on and make the run smaller
+	}
+	return l, build("", "build", "-o", l.program, "./chaos/simulate")
+}
+
+// tests runs the tests of a package. Those with generated inputs get a fixed seed.
+func (r *runner) tests(p *pkg) (*layer, error) {
+	l := &layer{
+		name: p.path(), dir: p.Dir, program: filepath.Join(r.bin, strings.ReplaceAll(p.path(), "/", "-")+".test"), limit: 10 * time.Minute,
+		args: []string{"-test.failfast", "-test.timeout", "5m"},
+	}
+	if p.path() == "raftnode/wal" {
+		l.args = append(l.args, "-test.short") // all damage there is takes too long
+	}
+	if p.tests("pgregory.net/rapid") {
+		l.args = append(l.args, "-rapid.seed", "1", "-rapid.nofailfile", "-rapid.shrinktime", "1s")
+	}
+	return l, build("", "test", "-c", "-o", l.program, p.ImportPath)
+}
+
+// find runs the layer with a bug on. What a test finds has to be found again, by
+// that test, and not without the bug: a test that the load of the machine makes
+// fail finds nothing.
+func (l *layer) find(ctx context.Context, b planted.Bug) (*finding, error) {
+	for {
+		f, err := l.run(ctx, b, l.without(l.noisy)...)
+		if err != nil || f == nil || !strings.HasPrefix(f.how, "Test") {
+			return f, err
+		}
+		test, _, _ := strings.Cut(f.how, "/")
+		again, err := l.run(ctx, b, "-test.run", "^"+test+"$")
+		if err != nil {
+			return nil, err
+		}
+		sound, err := l.run(ctx, planted.None, "-test.run", "^"+test+"$")
+		if err != nil {
+			return nil, err
+		}
+		if again != nil && sound == nil {
+			return f, nil
+		}
+		l.noisy = append(l.noisy, test)
+	}
+}
+
+// without are the arguments that leave out tests.
+func (l *layer) without(tests []string) []string {
+	if len(tests) == 0 {
+		return nil
+	}
+	return []string{"-test.skip", "^(" + strings.Join(tests, "|") + ")$"}
+}
+
+// run runs the layer with a bug on, or none. It gives the finding when that fails.
+func (l *layer) run(ctx context.Context, b planted.Bug, more ...string) (*finding, error) {
+	limited, cancel := context.WithTimeout(ctx, l.limit)
+	defer cancel()
+	out := &output{enough: l.enough, stop: cancel}
+	cmd := exec.CommandContext(limited, l.program, append(slices.Clip(l.args), more...)...)
+	cmd.Dir = l.dir
+	cmd.Env = os.Environ()
+	if b != planted.None {
+		cmd.Env = append(cmd.Env, planted.Environment+"="+b.String())
+	}
+	cmd.Stdout, cmd.Stderr = out, out
+	start := time.Now()
+	err := cmd.Run()
+	took := time.Since(start)
+	if out.matched {
+		return &finding{layer: l.name, how: howOf(out.Bytes()), took: took}, nil
+	}
+	var failed *exec.ExitError
+	switch {
+	case err == nil:
+		return nil, nil
+	case limited.Err() != nil && ctx.Err() == nil:
+		return &finding{layer: l.name, how: "does not end", took: took}, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case !errors.As(err, &failed) || failed.ExitCode() == planted.BadName:
+		return nil, fmt.Errorf("%s with %s: %w\n%s", l.name, b, err, out.Bytes())
+	}
+	how := howOf(out.Bytes())
+	if how == "" {
+		return nil, fmt.Errorf("%s with %s ended with %v and said of no failure:\n%s", l.name, b, err, out.Bytes())
+	}
+	return &finding{layer: l.name, how: how, took: took}, nil
+}
+
+// check makes sure that the layer passes without a bug. A test that fails then
+// may be noisy, if it passes by itself.
+func (l *layer) check(ctx context.Context) error {
+	start := time.Now()
+	for {
+		f, err := l.run(ctx, planted.None, l.without(l.noisy)...)
+		if err != nil {
+			return err
+		}
+		if f == nil {
+			break
+		}
+		test, _, _ := strings.Cut(f.how, "/")
+		if !strings.HasPrefix(test, "Test") {
+			return fmt.Errorf("%s fails without any bug: %s", l.name, f.how)
+		}
+		if alone, err := l.run(ctx, planted.None, "-test.run", "^"+test+"$"); err != nil || alone != nil {
+			return fmt.Errorf("%s fails without any bug: %s (%v)", l.name, f.how, err)
+		}
+		l.noisy = append(l.noisy, test)
+	}
+	l.limit = min(l.limit, max(time.Minute, 10*time.Since(start)))
+	return nil
+}
+
+// output gathers what a layer prints, and stops it once that is enough.
+type output struct {
+	bytes.Buffer
+	enough  *regexp.Regexp
+	stop    func()
+	matched bool
+}
+
+// Write implements io.Writer.
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.Buffer.Write(p)
+	if !o.matched && o.enough != nil && o.enough.Match(o.Bytes()) {
+		o.matched = true
+		o.stop()
+	}
+	return n, err
+}
+
+var (
+	violation  = regexp.MustCompile(`(?m)^VIOLATION\b.*\n`)
+	failedSeed = regexp.MustCompile(`(?i)\bseed[ =](\d+)`)
+	failedTest = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
+	panicked   = regexp.MustCompile(`(?m)^(?:panic|fatal error): (.*)$`)
+	ofTest     = regexp.MustCompile(`(?m)\.(Test\w+)\(`)
+)
+
+// howOf finds in the output of a layer what failed.
+func howOf(out []byte) string {
+	if m := failedSeed.FindSubmatch(out); m != nil && violation.Match(out) {
+		return "seed " + string(m[1])
+	}
+	if m := failedTest.FindSubmatch(out); m != nil {
+		return string(m[1])
+	}
+	if panicked.Match(out) {
+		if m := ofTest.FindSubmatch(out); m != nil {
+			return string(m[1])
+		}
+		return "panic"
+	}
+	return ""
+}
