@@ -22,6 +22,7 @@ type client struct {
 	clock clock
 	node  raftnode.NodeID // where it is connected
 	cut   map[raftnode.NodeID]time.Duration
+	idle  bool // it makes a crowd of claims once, and nothing else
 
 	pausedUntil time.Duration
 	backlog     []func()
@@ -150,9 +151,12 @@ func (c *client) openSession() {
 		}
 		c.keepAlive()
 		c.watchDeadline()
+		if c.idle {
+			c.crowd()
+			return
+		}
 		c.act()
 		c.useKeys()
-		c.crowd()
 	})
 	c.later(300*time.Millisecond, func() {
 		if c.session == 0 && c.chance(0.3) {

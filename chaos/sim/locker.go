@@ -167,9 +167,9 @@ func (c *client) release() {
 	c.next(op, &op.Request)
 }
 
-// crowd queues up more than a thousand claims for one lock, once.
+// crowd queues up more than a thousand claims for one lock.
 func (c *client) crowd() {
-	if c.w.set.work&Crowd == 0 || c.id != 0 || c.life > 2 {
+	if c.life > 3 {
 		return
 	}
 	for range 1100 {

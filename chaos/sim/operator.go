@@ -75,20 +75,17 @@ func (o *operator) want(n *node) {
 // look takes the next step.
 func (o *operator) look() {
 	o.w.after(between(o.rng, 50*time.Millisecond, 500*time.Millisecond), o.look)
-	if o.w.healed != 0 && !o.w.lost() {
-		return // nobody needs it any more
-	}
 	l := o.w.leader()
-	if l == nil || o.asking || o.w.now < l.paused {
+	if l == nil || o.w.now < l.paused {
 		return
 	}
 	st := o.learn(l)
-	if st.Joint {
+	if st.Joint || o.asking {
 		return
 	}
-	o.retire(st.Members)
-	if len(o.goals) == 0 {
-		return
+	o.retire()
+	if len(o.goals) == 0 || o.w.healed != 0 && !o.w.lost() {
+		return // nobody needs it any more
 	}
 	g := &o.goals[0]
 	switch {
@@ -176,7 +173,7 @@ func (o *operator) done(kind raftnode.ChangeKind, about, by *node) {
 
 // retire switches off, a while later, the nodes that do not belong to the cell
 // any more.
-func (o *operator) retire(members []raftnode.Member) {
+func (o *operator) retire() {
 	for _, n := range o.w.nodes {
 		if n.retired || !o.w.witness.raft.removed[n.id] {
 			continue

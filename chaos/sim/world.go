@@ -123,6 +123,10 @@ func (w *world) create() {
 	for i := range w.cfg.Clients {
 		w.clients = append(w.clients, newClient(w, i))
 	}
+	if w.set.work&Crowd != 0 {
+		w.clients = append(w.clients, newClient(w, w.cfg.Clients))
+		w.clients[w.cfg.Clients].idle = true
+	}
 	for i := range 2 {
 		w.observers = append(w.observers, newObserver(w, i))
 	}
