@@ -33,7 +33,8 @@ type cluster struct {
 	mail   []letter // by time of arrival
 	sent   uint64
 
-	cut       map[[2]NodeID]bool // from, to
+	onSend    func(from *simNode, m *raftpb.Message) // when set, sees every message first
+	cut       map[[2]NodeID]bool                     // from, to
 	loss      float64
 	committed map[uint64]string // what the first replica to apply an index applied there
 	trace     hash.Hash64
@@ -191,6 +192,9 @@ func (n *simNode) Flush() {}
 func (n *simNode) Send(m *raftpb.Message) {
 	if from := NodeID(m.GetFrom()); from != n.id {
 		n.c.t.Errorf("node %v sends a %v in the name of node %v: the other side would close the connection", n.id, m.GetType(), from)
+	}
+	if n.c.onSend != nil {
+		n.c.onSend(n, m)
 	}
 	b, err := proto.Marshal(m)
 	if err != nil {
