@@ -70,11 +70,18 @@ func layers(root bool) []layer {
 				return []string{"make", "--no-print-directory", "fuzz", "FUZZTIME=" + seconds(max(length/fuzzTargets, time.Second))}
 			},
 		},
+		{
+			name: "crashes", what: "power cut before each of 1,000 operations on a node's disk",
+			command: func(time.Duration, uint64, string) []string {
+				return []string{"go", "test", "-count=1", "-v", "-timeout", "0", "-run", "TestCrashOfTheWholeDirectory", "./raftnode"}
+			},
+			env: []string{"CONCH_CRASH_OPERATIONS=1000"},
+		},
 	}
 }
 
 // fuzzTargets is about how many there are, to share the time out.
-const fuzzTargets = 24
+const fuzzTargets = 27
 
 // run runs a layer for some time. What it writes goes into a file.
 func (l *layer) run(ctx context.Context, length time.Duration, seed uint64, into string) result {
