@@ -46,8 +46,13 @@ func (r *runner) choices() []choice {
 		list = append(list, choice{6, "isolated", r.isolated}, choice{5, "one way", r.oneWay}, choice{4, "peers cut", r.peersCut},
 			choice{3, "clients cut", r.clientsCut}, choice{3, "flapping", r.flapping}, choice{3, "loss", r.lossy}, choice{4, "ss -K", r.reset})
 	}
+	list = append(list, choice{2, "rolling restart", r.rolling}, choice{3, "few files", r.fewFiles}, choice{1, "file damaged", r.damaged})
+	if groups() {
+		list = append(list, choice{3, "little CPU", r.littleCPU}, choice{2, "little memory", r.littleMemory})
+	}
 	if len(r.disks) > 0 {
-		list = append(list, choice{6, "power cut", r.powerCut}, choice{3, "power cut of all", r.allPowerCut})
+		list = append(list, choice{6, "power cut", r.powerCut}, choice{3, "power cut of all", r.allPowerCut},
+			choice{4, "disk stalled", r.diskStalled}, choice{4, "disk slow", r.diskSlow}, choice{4, "disk fails", r.diskFails}, choice{4, "disk full", r.diskFull})
 	}
 	return list
 }
@@ -63,8 +68,16 @@ func (r *runner) span(from, to time.Duration) time.Duration {
 	return from + time.Duration(r.rng.Int64N(int64(to-from)+1))
 }
 
-// victim is the leader, a follower, or any node.
+// victim is the leader, a follower, or any node; never one that is down for good.
 func (r *runner) victim() int {
+	for {
+		if i := r.anyVictim(); !r.dead[i].Load() {
+			return i
+		}
+	}
+}
+
+func (r *runner) anyVictim() int {
 	leader := r.leader()
 	switch r.rng.IntN(5) {
 	case 0, 1:
@@ -79,10 +92,13 @@ func (r *runner) victim() int {
 	return r.rng.IntN(r.cfg.nodes)
 }
 
+// all are the nodes that are not down for good.
 func (r *runner) all() []int {
 	var out []int
 	for i := range r.cfg.nodes {
-		out = append(out, i)
+		if !r.dead[i].Load() {
+			out = append(out, i)
+		}
 	}
 	return out
 }
@@ -112,21 +128,23 @@ func (r *runner) killed() *fault {
 }
 
 func (r *runner) allKilled() *fault {
-	return &fault{nodes: r.all(), length: r.span(0, 3*time.Second),
+	nodes := r.all()
+	return &fault{nodes: nodes, length: r.span(0, 3*time.Second),
 		begin: func() error {
 			for i := range r.down {
 				r.down[i].Store(true)
 			}
 			return r.cluster.KillAll()
 		},
-		end: func(ctx context.Context) error { return r.revive(ctx, r.all()...) }}
+		end: func(ctx context.Context) error { return r.revive(ctx, nodes...) }}
 }
 
 // patience is how long a node may take to end when it is asked to.
 const patience = 30 * time.Second
 
-func (r *runner) ended() *fault {
-	i := r.victim()
+func (r *runner) ended() *fault { return r.end(r.victim()) }
+
+func (r *runner) end(i int) *fault {
 	return &fault{nodes: []int{i}, length: r.span(0, 3*time.Second),
 		begin: func() error {
 			r.down[i].Store(true)

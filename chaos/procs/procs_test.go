@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -47,10 +48,10 @@ func TestShortRun(t *testing.T) {
 
 // TestLoopbackPlan: what cannot be done is not chosen.
 func TestLoopbackPlan(t *testing.T) {
-	r := &runner{cfg: config{nodes: 3}}
+	r := &runner{cfg: config{nodes: 3}, dead: make([]atomic.Bool, 3)}
 	for _, c := range r.choices() {
 		switch c.kind {
-		case "isolated", "one way", "flapping", "power cut":
+		case "isolated", "one way", "flapping", "power cut", "disk full", "disk stalled":
 			t.Errorf("%q is chosen without a network or disks of its own", c.kind)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -45,7 +46,8 @@ type runner struct {
 	net       *network   // nil: all nodes are on the loopback address
 	disks     []*supply  // empty: power is not cut
 	cluster   *cluster.Cluster
-	down      []atomic.Bool // nodes that are not meant to run
+	down      []atomic.Bool // nodes that are not meant to run, or may end
+	dead      []atomic.Bool // nodes that are down for good
 	admin     *sdk.Client
 	history   *history
 	outages   *outages
@@ -68,7 +70,7 @@ func (r *runner) say(format string, args ...any) {
 // report.
 func run(ctx context.Context, cfg config) (_ *report, err error) {
 	r := &runner{
-		cfg: cfg, ctx: ctx, began: now(), rng: rand.New(rand.NewPCG(cfg.seed, 1)), down: make([]atomic.Bool, cfg.nodes),
+		cfg: cfg, ctx: ctx, began: now(), rng: rand.New(rand.NewPCG(cfg.seed, 1)), down: make([]atomic.Bool, cfg.nodes), dead: make([]atomic.Bool, cfg.nodes),
 		history: newHistory(newStore(true), &recorder.Journal{}), outages: &outages{}, compared: map[string]int{},
 	}
 	report := &report{cfg: cfg}
@@ -401,12 +403,19 @@ func (r *runner) compare(ctx context.Context, report *report) []string {
 func (r *runner) sameState(ctx context.Context) []string {
 	for {
 		h, err := r.admin.Hash(ctx)
-		complete := err == nil && len(h.Nodes) == r.cfg.nodes
+		complete, equal, first := err == nil && len(h.Nodes) == r.cfg.nodes, true, ""
 		for _, n := range h.Nodes {
+			if i := slices.IndexFunc(r.cluster.Nodes(), func(x *cluster.Node) bool { return x.Name == n.Name }); i >= 0 && r.dead[i].Load() {
+				continue
+			}
 			complete = complete && n.Error == ""
+			if first == "" {
+				first = n.Hash
+			}
+			equal = equal && n.Hash == first
 		}
 		switch {
-		case complete && h.Equal:
+		case complete && equal:
 			return nil
 		case complete:
 			return []string{fmt.Sprintf("the nodes have different states: %+v", h.Nodes)}

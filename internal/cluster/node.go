@@ -16,10 +16,11 @@ import (
 // Node is one process of a cluster, or none while it is down.
 type Node struct {
 	Name     string
-	Endpoint string // for clients, host:port
-	Peer     string // for other nodes, host:port
-	Data     string // folder of its data; may be changed before Start
-	LogFile  string // what it writes to standard error, over all its lives
+	Endpoint string   // for clients, host:port
+	Peer     string   // for other nodes, host:port
+	Data     string   // folder of its data; may be changed before Start
+	LogFile  string   // what it writes to standard error, over all its lives
+	Env      []string // NAME=VALUE beside those of this process; may be changed before Start
 
 	binary  string
 	members string   // of --initial-cluster
@@ -56,6 +57,7 @@ func (n *Node) Start() error {
 	}, n.more)
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stderr = log
+	cmd.Env = append(os.Environ(), n.Env...)
 	cmd.SysProcAttr = ProcessAttributes()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -101,6 +103,15 @@ func (n *Node) Ready(ctx context.Context) error {
 func (n *Node) Running() bool {
 	r := n.current()
 	return r != nil && !closed(r.done)
+}
+
+// Pid is the id of the newest process; 0: it was never started.
+func (n *Node) Pid() int {
+	r := n.current()
+	if r == nil {
+		return 0
+	}
+	return r.cmd.Process.Pid
 }
 
 // Signal sends a signal to the process.

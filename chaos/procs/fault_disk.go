@@ -1,0 +1,232 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The requests FIFREEZE and FITHAW, _IOWR('X', 119 and 120, int): a file system
+// that is frozen lets nobody write or sync until it is thawed.
+const (
+	fsFreeze = 0xc0045877
+	fsThaw   = 0xc0045878
+)
+
+func (d *supply) control(request uint) error {
+	dir, err := os.Open(d.mount)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return unix.IoctlSetInt(int(dir.Fd()), request, 0)
+}
+
+func (d *supply) freeze() error { return d.control(fsFreeze) }
+
+// thaw ends it; one that is not frozen is none the worse.
+func (d *supply) thaw() error {
+	if err := d.control(fsThaw); err != nil && !errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("thaw %s: %w", d.mount, err)
+	}
+	return nil
+}
+
+// fill takes all room that is left, and empty gives it back.
+func (d *supply) fill() error {
+	f, err := os.Create(filepath.Join(d.mount, "filler"))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for size := int64(64 << 20); size >= 4096; {
+		at, _ := f.Seek(0, 2)
+		if unix.Fallocate(int(f.Fd()), 0, at, size) != nil {
+			size /= 4
+		}
+	}
+	return nil
+}
+
+func (d *supply) empty() error { return os.Remove(filepath.Join(d.mount, "filler")) }
+
+// revived ends a fault under which a node may have ended by itself.
+func (r *runner) revived(ctx context.Context, i int) error {
+	if r.node(i).Running() {
+		r.down[i].Store(false)
+		return nil
+	}
+	r.history.count("a node ended by itself, as it may under such a fault")
+	return r.revive(ctx, i)
+}
+
+// diskStalled: nothing is written or synced for a while.
+func (r *runner) diskStalled() *fault {
+	i := r.victim()
+	return &fault{nodes: []int{i}, length: r.span(100*time.Millisecond, 5*time.Second),
+		begin: r.disks[i].freeze,
+		end:   func(context.Context) error { return r.disks[i].thaw() }}
+}
+
+// diskSlow: every write and sync may have to wait for a part of a second.
+func (r *runner) diskSlow() *fault {
+	i, length, stall := r.victim(), r.span(time.Second, 8*time.Second), r.span(10*time.Millisecond, 300*time.Millisecond)
+	return &fault{nodes: []int{i}, begin: func() error {
+		for since := time.Now(); time.Since(since) < length && r.ctx.Err() == nil; {
+			if err := r.disks[i].freeze(); err != nil {
+				return err
+			}
+			time.Sleep(stall)
+			if err := r.disks[i].thaw(); err != nil {
+				return err
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		return nil
+	}}
+}
+
+// diskFails: every write and sync fails from now on. A node that writes must end
+// by itself, since it cannot know what is on the disk.
+func (r *runner) diskFails() *fault {
+	i := r.victim()
+	const soon = 10 * time.Second
+	return &fault{nodes: []int{i}, length: r.span(0, 2*time.Second),
+		begin: func() error {
+			r.down[i].Store(true)
+			if err := r.disks[i].cut(); err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(r.ctx, soon)
+			defer cancel()
+			code, err := r.node(i).Ended(ctx)
+			switch {
+			case err != nil: // cut off from the others, it has nothing to write
+				r.history.count("a node had nothing to write to its failed disk")
+				return r.node(i).Kill()
+			case code == 0:
+				r.history.violation("node %s ended with exit code 0 after its disk had failed: see %s", r.node(i).Name, r.node(i).LogFile)
+			}
+			return nil
+		},
+		end: func(ctx context.Context) error {
+			if err := r.disks[i].remount(); err != nil {
+				return err
+			}
+			return r.revive(ctx, i)
+		}}
+}
+
+// diskFull: there is no room left.
+func (r *runner) diskFull() *fault {
+	i := r.victim()
+	return &fault{nodes: []int{i}, length: r.span(time.Second, 8*time.Second),
+		begin: func() error { r.down[i].Store(true); return r.disks[i].fill() },
+		end: func(ctx context.Context) error {
+			if err := r.disks[i].empty(); err != nil {
+				return err
+			}
+			return r.revived(ctx, i)
+		}}
+}
+
+// damaged: a file of the log or a snapshot is damaged while the node is down. It
+// repairs that or refuses to start and says why; then it stays down, since there
+// is no way back for it yet. Only a minority is ever damaged.
+func (r *runner) damaged() *fault {
+	dead := 0
+	for i := range r.dead {
+		if r.dead[i].Load() {
+			dead++
+		}
+	}
+	i := r.victim()
+	if dead >= (r.cfg.nodes-1)/2 || now()-r.began < r.cfg.length*2/3 {
+		return nil
+	}
+	seed := r.rng.Uint64()
+	var hit string
+	return &fault{nodes: []int{i}, length: r.span(0, time.Second),
+		begin: func() (err error) {
+			r.down[i].Store(true)
+			if err := r.node(i).Kill(); err != nil {
+				return err
+			}
+			hit, err = damageFile(rand.New(rand.NewPCG(seed, 0)), r.node(i).Data)
+			return err
+		},
+		end: func(ctx context.Context) error {
+			if err := r.node(i).Start(); err != nil {
+				return err
+			}
+			err := r.node(i).Ready(ctx)
+			if err == nil {
+				r.down[i].Store(false)
+				r.history.count("a damaged node goes on")
+				return nil
+			}
+			if r.node(i).Running() {
+				return err
+			}
+			text := err.Error()
+			if !strings.Contains(text, "damaged") && !strings.Contains(text, "gone") && !strings.Contains(text, "no usable snapshot") && !strings.Contains(text, "missing") {
+				r.history.violation("node %s, of which %s was damaged, does not say why it does not start: %s", r.node(i).Name, hit, text)
+			}
+			r.dead[i].Store(true)
+			r.history.count("a damaged node refused to start")
+			r.say("node %s has refused to start after damage of %s and stays down", r.node(i).Name, hit)
+			r.outages.begin("damaged, and down for good", "", r.node(i).Name)
+			return nil
+		}}
+}
+
+// damageFile damages one file of a node's log or snapshots, and says which and how.
+func damageFile(rng *rand.Rand, data string) (string, error) {
+	var files []string
+	for _, pattern := range []string{"cells/*/log/*.wal", "cells/*/snapshots/*"} {
+		found, err := filepath.Glob(filepath.Join(data, pattern))
+		if err != nil {
+			return "", err
+		}
+		files = append(files, found...)
+	}
+	if len(files) == 0 {
+		return "", fmt.Errorf("there is no log in %s", data)
+	}
+	slices.Sort(files)
+	file := files[rng.IntN(len(files))]
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	used := len(b)
+	for used > 1 && b[used-1] == 0 {
+		used--
+	}
+	at := rng.IntN(used)
+	how := ""
+	switch rng.IntN(4) {
+	case 0:
+		how = fmt.Sprintf("bit of byte %d", at)
+		b[at] ^= 1 << rng.IntN(8)
+	case 1:
+		how = fmt.Sprintf("sector %d", at/512)
+		clear(b[at/512*512 : min(len(b), (at/512+1)*512)])
+	case 2:
+		how = fmt.Sprintf("everything after byte %d", at)
+		b = b[:at]
+	default:
+		return file + " as a whole", os.Remove(file)
+	}
+	return file + ", " + how, os.WriteFile(file, b, 0o600)
+}
