@@ -230,11 +230,25 @@ func (l *loop) reading(c *call, f func()) {
 			}
 		}()
 		if err != nil {
-			l.fail(c, err)
+			l.refuse(c, l.unread(err))
 			return
 		}
 		f()
 	})
+}
+
+// unread is what a client is told of a read that was not done: nothing happened,
+// whatever the reason. When it is that this node's group has failed, as with its
+// disk, another node can answer.
+func (l *loop) unread(err error) *api.Error {
+	e := errorOf(err)
+	switch e.Code {
+	case api.Code_INTERNAL:
+		e.Code, e.Definite = api.Code_UNAVAILABLE, true
+	case api.Code_NO_LEADER, api.Code_UNKNOWN_OUTCOME:
+		e.LeaderEndpoint = l.leaderHint().GetEndpoint()
+	}
+	return e
 }
 
 // now is the loop's clock.

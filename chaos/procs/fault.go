@@ -33,6 +33,7 @@ const (
 	ofProcess space = iota
 	ofNetwork
 	ofClient
+	ofClock
 )
 
 // choices are the kinds of faults and how often each is chosen.
@@ -47,6 +48,9 @@ func (r *runner) choices() []choice {
 			choice{3, "clients cut", r.clientsCut}, choice{3, "flapping", r.flapping}, choice{3, "loss", r.lossy}, choice{4, "ss -K", r.reset})
 	}
 	list = append(list, choice{2, "rolling restart", r.rolling}, choice{3, "few files", r.fewFiles}, choice{1, "file damaged", r.damaged})
+	if r.clocks != nil {
+		list = append(list, choice{5, "clock rate", r.clockRate}, choice{4, "clock jumps", r.clockJump}, choice{3, "wall clock jumps", r.wallJump})
+	}
 	if groups() {
 		list = append(list, choice{3, "little CPU", r.littleCPU}, choice{2, "little memory", r.littleMemory})
 	}

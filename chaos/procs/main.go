@@ -30,6 +30,8 @@ func command() int {
 	flag.IntVar(&cfg.most, "most", 4, "most faults at a time")
 	flag.DurationVar(&cfg.calm, "calm", 30*time.Second, "mean time between moments at which everything heals")
 	flag.IntVar(&cfg.cuts, "cuts", 0, "cut power so often, one node or several at once, and do nothing else; needs root")
+	flag.BoolVar(&cfg.clock, "clock", false, "build conch with clocks that go wrong while it runs, or take -binary for a program that was built so")
+	flag.BoolVar(&cfg.crowd, "crowd", false, "in the end have ten thousand sessions, a thousand waiters and an overload come")
 	flag.StringVar(&cfg.binary, "binary", "", "a conch program to use instead of building one")
 	flag.StringVar(&cfg.dir, "dir", "", "a folder for data and logs that stays; empty: a temporary one, kept after a violation")
 	flag.Parse()

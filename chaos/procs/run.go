@@ -9,13 +9,16 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/conch-lock/conch/chaos/clock"
 	"github.com/conch-lock/conch/chaos/recorder"
 	"github.com/conch-lock/conch/internal/cluster"
 	"github.com/conch-lock/conch/sdk"
@@ -33,7 +36,9 @@ type config struct {
 	calm     time.Duration
 	binary   string
 	dir      string
-	cuts     int // power cuts, instead of all faults
+	cuts     int  // power cuts, instead of all faults
+	clock    bool // the nodes' clocks go wrong, too
+	crowd    bool // in the end a crowd comes
 	out      io.Writer
 }
 
@@ -54,6 +59,7 @@ type runner struct {
 	workers   []*worker
 	processes []*process
 	watchers  *watchers
+	clocks    *clocks        // nil: they go right
 	compared  map[string]int // by lock, how many of its grants were held against its history
 
 	mu sync.Mutex // of cfg.out
@@ -116,6 +122,16 @@ func (r *runner) setUp() error {
 		return err
 	}
 	binary := r.cfg.binary
+	if r.cfg.clock && binary == "" {
+		binary = filepath.Join(r.cfg.dir, "conch-with-clock")
+		root, err := exec.CommandContext(r.ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/conch-lock/conch").Output()
+		if err != nil {
+			return fmt.Errorf("find the source of conch: %w", err)
+		}
+		if err := clock.Build(r.ctx, strings.TrimSpace(string(root)), "./cmd/conch", binary); err != nil {
+			return err
+		}
+	}
 	if binary == "" {
 		var err error
 		if binary, err = cluster.Build(r.ctx, r.cfg.dir); err != nil {
@@ -140,6 +156,16 @@ func (r *runner) setUp() error {
 		return err
 	}
 	r.cluster = c
+	if r.cfg.clock {
+		var names []string
+		for _, n := range c.Nodes() {
+			names = append(names, n.Name)
+		}
+		r.clocks = newClocks(r.cfg.dir, names)
+		for i, n := range c.Nodes() {
+			n.Env = r.clocks.env(i)
+		}
+	}
 	if r.cfg.power {
 		if !root {
 			return errors.New("power is cut at file systems that this program mounts: only root can")
@@ -188,7 +214,11 @@ func (r *runner) employ() {
 		w.Name += "!"
 		r.processes = append(r.processes, &process{worker: w, errors: io.Discard})
 	}
-	for i := range 3 {
+	times := 3
+	if r.cfg.cuts > 0 {
+		times = 1 // what is in the log is read again after every cut
+	}
+	for i := range times {
 		add("contended", 5*time.Second, -1, false)
 		add("contended", 5*time.Second, i, false)
 		add("shared", 4*time.Second, -1+i%2*(i+1), false)
@@ -264,6 +294,12 @@ func (r *runner) torment(ctx context.Context, report *report) error {
 		}
 	}
 	report.faults = n.figures()
+	if r.cfg.crowd && !report.stuck && ctx.Err() == nil {
+		if err := r.crowd(ctx, report); err != nil {
+			r.dismiss(stop, &wg)
+			return fmt.Errorf("crowd: %w", err)
+		}
+	}
 	r.dismiss(stop, &wg)
 	return ctx.Err()
 }

@@ -78,6 +78,13 @@ func (j *Journal) Sofar() []check.Operation {
 	return slices.Clone(j.h.Operations)
 }
 
+// Len is how many operations there are.
+func (j *Journal) Len() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.h.Operations)
+}
+
 // History is what has gathered; nothing may be recorded any more.
 func (j *Journal) History() *check.History {
 	j.mu.Lock()

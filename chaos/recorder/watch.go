@@ -59,25 +59,37 @@ func Follow(ctx context.Context, client *sdk.Client, now func() check.Time, w *c
 }
 
 // Observe consumes an observer of all elections, and hands on what it is told as
-// deliveries of a watch of them.
+// deliveries of a watch of them. One that is told that history is gone goes on
+// from what is left.
 func Observe(ctx context.Context, client *sdk.Client, now func() check.Time, from uint64, take func(check.Delivery) bool) error {
-	for change, err := range client.ObservePrefix(ctx, "", sdk.FromRevision(from)) {
-		if err != nil {
-			return err
+	for {
+		var last error
+		for change, err := range client.ObservePrefix(ctx, "", sdk.FromRevision(from)) {
+			if err != nil {
+				last = err
+				break
+			}
+			e := &check.Election{Term: change.Term, Token: uint64(change.Token), Last: tenureOf(change.Last)}
+			if l := change.Leader; l != nil {
+				e.Leader = &check.Leader{Session: uint64(l.Session), Token: uint64(l.Token), Value: string(l.Value), Since: l.SinceRevision}
+			}
+			d := check.Delivery{At: now(), Changes: []check.Change{
+				{Revision: change.Revision, Space: check.OfElections, Record: check.Record{Key: change.Election}, Election: e},
+			}}
+			from = max(from, change.Revision+1)
+			if !take(d) {
+				return nil
+			}
 		}
-		e := &check.Election{Term: change.Term, Token: uint64(change.Token)}
-		if l := change.Leader; l != nil {
-			e.Leader = &check.Leader{Session: uint64(l.Session), Token: uint64(l.Token), Value: string(l.Value), Since: l.SinceRevision}
+		var refused *sdk.Error
+		if !errors.Is(last, sdk.ErrCompacted) || !errors.As(last, &refused) || refused.Revision < from {
+			return last
 		}
-		e.Last = tenureOf(change.Last)
-		d := check.Delivery{At: now(), Changes: []check.Change{
-			{Revision: change.Revision, Space: check.OfElections, Record: check.Record{Key: change.Election}, Election: e},
-		}}
-		if !take(d) {
+		from = refused.Revision
+		if !take(check.Delivery{At: now(), Resumed: from, Compacted: true}) {
 			return nil
 		}
 	}
-	return nil
 }
 
 func tenureOf(p *sdk.Predecessor) *check.Tenure {
