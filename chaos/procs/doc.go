@@ -5,7 +5,10 @@
 //
 //	go run ./chaos/procs -for 5m -seed 7            three nodes
 //	go run ./chaos/procs -for 5m -seed 7 -nodes 5   five
-//	go run ./chaos/procs -for 5m -power             with power cuts (root)
+//	go run ./chaos/procs -for 5m -power             with disks that are cut from power, stall, fail and fill (root)
+//	go run ./chaos/procs -for 5m -clock             with clocks that go wrong
+//	go run ./chaos/procs -for 1m -crowd             with a crowd in the end
+//	go run ./chaos/procs -cuts 250                  power cuts alone, one after the other (root)
 //
 // As root each node runs in a network namespace of its own, joined by a bridge;
 // otherwise all run on the loopback address, and the faults of the network are

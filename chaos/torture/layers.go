@@ -41,7 +41,14 @@ func layers(root bool) []layer {
 		{
 			name: "procs", what: "real processes, killed, stopped and cut off",
 			command: func(length time.Duration, seed uint64, into string) []string {
-				return []string{"go", "run", "./chaos/procs", "-for", seconds(length), "-seed", fmt.Sprint(seed), "-dir", into}
+				args := []string{"go", "run", "./chaos/procs", "-for", seconds(length), "-seed", fmt.Sprint(seed), "-dir", into}
+				if os.Geteuid() == 0 {
+					args = append(args, "-power")
+				}
+				if length > 10*time.Minute { // they take minutes of their own
+					args = append(args, "-clock", "-crowd")
+				}
+				return args
 			},
 		},
 		{
