@@ -18,7 +18,7 @@ LOG := ./raftnode/wal
 RACE := $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >/dev/null 2>&1 && echo -race)
 STATICCHECK = go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
 
-.PHONY: help build test check unit simulation end-to-end examples-test modules-test demo example-batchjob example-campaign example-cronleader example-fencedwriter sim chaos planted torture failover bench microbench fuzz generate clean
+.PHONY: help build test check unit simulation shell end-to-end examples-test modules-test demo example-batchjob example-campaign example-cronleader example-fencedwriter sim chaos planted torture failover bench microbench fuzz generate clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,8 +55,9 @@ unit: ## unit tests, golden scripts, fuzz corpora, import direction and purity
 	go test $(RACE) -timeout 10m $$(go list ./... | grep -v -e /chaos -e /cmd/conch/e2e -e /raftnode/wal)
 	go test $(RACE) -short -timeout 10m $(LOG)
 
-simulation: ## the short part of the simulation, and every damage of a log
-	go test -timeout 12m ./chaos/... $(LOG)
+simulation: ## the short part of the simulations, and every damage of a log
+	go test $(RACE) -timeout 12m ./chaos/shell
+	go test -timeout 12m $$(go list ./chaos/... | grep -v /chaos/shell) $(LOG)
 
 end-to-end: ## real processes: killed, stopped, cut from power
 	go test -count=1 -v -timeout 10m ./cmd/conch/e2e
@@ -118,6 +119,11 @@ chaos: ## CHAOS=10m of all layers that break things, from a seed of the clock
 
 torture: ## HOURS=8 of the same, unattended; the report is in reports/
 	go run ./chaos/torture -for $(HOURS)h $(TORTURE)
+
+FOR := 5m
+
+shell: ## servers and clients in virtual time, seeds FROM=1 on for FOR=5m
+	CONCH_SHELL_FOR=$(FOR) CONCH_SHELL_FROM=$(FROM) go test $(RACE) -count=1 -v -timeout 0 -run TestCell ./chaos/shell
 
 LENGTH := 10m
 

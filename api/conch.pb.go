@@ -2664,12 +2664,15 @@ func (x *AttachSessionRequest) GetSession() uint64 {
 }
 
 type AttachSessionResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Session       uint64                 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
-	TtlMs         uint64                 `protobuf:"varint,2,opt,name=ttl_ms,json=ttlMs,proto3" json:"ttl_ms,omitempty"`
-	Claims        []*AcquireResponse     `protobuf:"bytes,3,rep,name=claims,proto3" json:"claims,omitempty"` // granted and queued ones
-	Revision      uint64                 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
-	Candidacies   []*CampaignResponse    `protobuf:"bytes,5,rep,name=candidacies,proto3" json:"candidacies,omitempty"` // leading and waiting ones
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Session     uint64                 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
+	TtlMs       uint64                 `protobuf:"varint,2,opt,name=ttl_ms,json=ttlMs,proto3" json:"ttl_ms,omitempty"`
+	Claims      []*AcquireResponse     `protobuf:"bytes,3,rep,name=claims,proto3" json:"claims,omitempty"` // granted and queued ones
+	Revision    uint64                 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
+	Candidacies []*CampaignResponse    `protobuf:"bytes,5,rep,name=candidacies,proto3" json:"candidacies,omitempty"` // leading and waiting ones
+	// How claims and candidacies ended that the session did not end itself, the
+	// last 64: what is missing above and was believed to be held is among them.
+	Ended         []*ClaimEvent `protobuf:"bytes,6,rep,name=ended,proto3" json:"ended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2735,6 +2738,13 @@ func (x *AttachSessionResponse) GetRevision() uint64 {
 func (x *AttachSessionResponse) GetCandidacies() []*CampaignResponse {
 	if x != nil {
 		return x.Candidacies
+	}
+	return nil
+}
+
+func (x *AttachSessionResponse) GetEnded() []*ClaimEvent {
+	if x != nil {
+		return x.Ended
 	}
 	return nil
 }
@@ -7493,7 +7503,7 @@ type WatchRequest struct {
 	Space         Space                  `protobuf:"varint,2,opt,name=space,proto3,enum=conch.v1.Space" json:"space,omitempty"`
 	Key           []byte                 `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
 	RangeEnd      []byte                 `protobuf:"bytes,4,opt,name=range_end,json=rangeEnd,proto3" json:"range_end,omitempty"`
-	FromRevision  uint64                 `protobuf:"varint,5,opt,name=from_revision,json=fromRevision,proto3" json:"from_revision,omitempty"` // 0: from now
+	FromRevision  uint64                 `protobuf:"varint,5,opt,name=from_revision,json=fromRevision,proto3" json:"from_revision,omitempty"` // 0: from now; beyond the next one: FUTURE_REVISION
 	Prev          bool                   `protobuf:"varint,6,opt,name=prev,proto3" json:"prev,omitempty"`
 	NoPut         bool                   `protobuf:"varint,7,opt,name=no_put,json=noPut,proto3" json:"no_put,omitempty"`
 	NoDelete      bool                   `protobuf:"varint,8,opt,name=no_delete,json=noDelete,proto3" json:"no_delete,omitempty"`
@@ -7823,7 +7833,8 @@ type NodeStatus struct {
 	Term          uint64                 `protobuf:"varint,6,opt,name=term,proto3" json:"term,omitempty"`
 	Applied       uint64                 `protobuf:"varint,7,opt,name=applied,proto3" json:"applied,omitempty"`
 	Version       string                 `protobuf:"bytes,8,opt,name=version,proto3" json:"version,omitempty"`
-	Healthy       bool                   `protobuf:"varint,9,opt,name=healthy,proto3" json:"healthy,omitempty"`
+	Healthy       bool                   `protobuf:"varint,9,opt,name=healthy,proto3" json:"healthy,omitempty"`                 // it told of itself within the last second or so
+	HeardMs       uint64                 `protobuf:"varint,10,opt,name=heard_ms,json=heardMs,proto3" json:"heard_ms,omitempty"` // how long ago it told last; 0 for the node that answers, and for one that never did
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -7921,6 +7932,13 @@ func (x *NodeStatus) GetHealthy() bool {
 	return false
 }
 
+func (x *NodeStatus) GetHeardMs() uint64 {
+	if x != nil {
+		return x.HeardMs
+	}
+	return 0
+}
+
 type StatusResponse struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	Cell              string                 `protobuf:"bytes,1,opt,name=cell,proto3" json:"cell,omitempty"`
@@ -7934,6 +7952,8 @@ type StatusResponse struct {
 	Node              string                 `protobuf:"bytes,9,opt,name=node,proto3" json:"node,omitempty"` // who answered
 	CompactedRevision uint64                 `protobuf:"varint,10,opt,name=compacted_revision,json=compactedRevision,proto3" json:"compacted_revision,omitempty"`
 	QuotaBytes        uint64                 `protobuf:"varint,11,opt,name=quota_bytes,json=quotaBytes,proto3" json:"quota_bytes,omitempty"`
+	Elections         uint64                 `protobuf:"varint,12,opt,name=elections,proto3" json:"elections,omitempty"`   // that somebody leads
+	Candidates        uint64                 `protobuf:"varint,13,opt,name=candidates,proto3" json:"candidates,omitempty"` // that wait
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
@@ -8041,6 +8061,20 @@ func (x *StatusResponse) GetCompactedRevision() uint64 {
 func (x *StatusResponse) GetQuotaBytes() uint64 {
 	if x != nil {
 		return x.QuotaBytes
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetElections() uint64 {
+	if x != nil {
+		return x.Elections
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetCandidates() uint64 {
+	if x != nil {
+		return x.Candidates
 	}
 	return 0
 }
@@ -8476,13 +8510,14 @@ const file_conch_proto_rawDesc = "" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\"D\n" +
 	"\x14AttachSessionRequest\x12\x12\n" +
 	"\x04cell\x18\x01 \x01(\tR\x04cell\x12\x18\n" +
-	"\asession\x18\x02 \x01(\x04R\asession\"\xd5\x01\n" +
+	"\asession\x18\x02 \x01(\x04R\asession\"\x81\x02\n" +
 	"\x15AttachSessionResponse\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\x12\x15\n" +
 	"\x06ttl_ms\x18\x02 \x01(\x04R\x05ttlMs\x121\n" +
 	"\x06claims\x18\x03 \x03(\v2\x19.conch.v1.AcquireResponseR\x06claims\x12\x1a\n" +
 	"\brevision\x18\x04 \x01(\x04R\brevision\x12<\n" +
-	"\vcandidacies\x18\x05 \x03(\v2\x1a.conch.v1.CampaignResponseR\vcandidacies\"\x8b\x01\n" +
+	"\vcandidacies\x18\x05 \x03(\v2\x1a.conch.v1.CampaignResponseR\vcandidacies\x12*\n" +
+	"\x05ended\x18\x06 \x03(\v2\x14.conch.v1.ClaimEventR\x05ended\"\x8b\x01\n" +
 	"\fSessionEnded\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\x12+\n" +
 	"\x06reason\x18\x02 \x01(\x0e2\x13.conch.v1.EndReasonR\x06reason\x12\x18\n" +
@@ -8945,7 +8980,7 @@ const file_conch_proto_rawDesc = "" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x18\n" +
 	"\astarted\x18\x03 \x01(\bR\astarted\"#\n" +
 	"\rStatusRequest\x12\x12\n" +
-	"\x04cell\x18\x01 \x01(\tR\x04cell\"\xd6\x01\n" +
+	"\x04cell\x18\x01 \x01(\tR\x04cell\"\xf1\x01\n" +
 	"\n" +
 	"NodeStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
@@ -8956,7 +8991,9 @@ const file_conch_proto_rawDesc = "" +
 	"\x04term\x18\x06 \x01(\x04R\x04term\x12\x18\n" +
 	"\aapplied\x18\a \x01(\x04R\aapplied\x12\x18\n" +
 	"\aversion\x18\b \x01(\tR\aversion\x12\x18\n" +
-	"\ahealthy\x18\t \x01(\bR\ahealthy\"\xd5\x02\n" +
+	"\ahealthy\x18\t \x01(\bR\ahealthy\x12\x19\n" +
+	"\bheard_ms\x18\n" +
+	" \x01(\x04R\aheardMs\"\x93\x03\n" +
 	"\x0eStatusResponse\x12\x12\n" +
 	"\x04cell\x18\x01 \x01(\tR\x04cell\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x16\n" +
@@ -8971,7 +9008,11 @@ const file_conch_proto_rawDesc = "" +
 	"\x12compacted_revision\x18\n" +
 	" \x01(\x04R\x11compactedRevision\x12\x1f\n" +
 	"\vquota_bytes\x18\v \x01(\x04R\n" +
-	"quotaBytes\"!\n" +
+	"quotaBytes\x12\x1c\n" +
+	"\telections\x18\f \x01(\x04R\telections\x12\x1e\n" +
+	"\n" +
+	"candidates\x18\r \x01(\x04R\n" +
+	"candidates\"!\n" +
 	"\vHashRequest\x12\x12\n" +
 	"\x04cell\x18\x01 \x01(\tR\x04cell\"\x8a\x01\n" +
 	"\bNodeHash\x12\x12\n" +
@@ -9288,132 +9329,133 @@ var file_conch_proto_depIdxs = []int32{
 	19,  // 73: conch.v1.Alive.sessions:type_name -> conch.v1.KeepAlive
 	37,  // 74: conch.v1.AttachSessionResponse.claims:type_name -> conch.v1.AcquireResponse
 	58,  // 75: conch.v1.AttachSessionResponse.candidacies:type_name -> conch.v1.CampaignResponse
-	1,   // 76: conch.v1.SessionEnded.reason:type_name -> conch.v1.EndReason
-	103, // 77: conch.v1.SessionInfo.labels:type_name -> conch.v1.SessionInfo.LabelsEntry
-	29,  // 78: conch.v1.ListSessionsResponse.sessions:type_name -> conch.v1.SessionInfo
-	29,  // 79: conch.v1.ShowSessionResponse.session:type_name -> conch.v1.SessionInfo
-	2,   // 80: conch.v1.ClaimItem.mode:type_name -> conch.v1.Mode
-	34,  // 81: conch.v1.AcquireRequest.items:type_name -> conch.v1.ClaimItem
-	104, // 82: conch.v1.AcquireRequest.labels:type_name -> conch.v1.AcquireRequest.LabelsEntry
-	1,   // 83: conch.v1.Predecessor.ended:type_name -> conch.v1.EndReason
-	3,   // 84: conch.v1.AcquireResponse.state:type_name -> conch.v1.ClaimState
-	36,  // 85: conch.v1.AcquireResponse.predecessor:type_name -> conch.v1.Predecessor
-	37,  // 86: conch.v1.ClaimEvent.granted:type_name -> conch.v1.AcquireResponse
-	8,   // 87: conch.v1.ClaimEvent.error:type_name -> conch.v1.Error
-	58,  // 88: conch.v1.ClaimEvent.leads:type_name -> conch.v1.CampaignResponse
-	105, // 89: conch.v1.LockHolder.labels:type_name -> conch.v1.LockHolder.LabelsEntry
-	106, // 90: conch.v1.LockWaiter.labels:type_name -> conch.v1.LockWaiter.LabelsEntry
-	2,   // 91: conch.v1.LockWaiter.mode:type_name -> conch.v1.Mode
-	2,   // 92: conch.v1.LockInfo.mode:type_name -> conch.v1.Mode
-	43,  // 93: conch.v1.LockInfo.holders:type_name -> conch.v1.LockHolder
-	44,  // 94: conch.v1.LockInfo.waiters:type_name -> conch.v1.LockWaiter
-	36,  // 95: conch.v1.LockInfo.last:type_name -> conch.v1.Predecessor
-	36,  // 96: conch.v1.LockInfo.ended:type_name -> conch.v1.Predecessor
-	45,  // 97: conch.v1.ListLocksResponse.locks:type_name -> conch.v1.LockInfo
-	45,  // 98: conch.v1.ShowLockResponse.lock:type_name -> conch.v1.LockInfo
-	107, // 99: conch.v1.LockTenure.labels:type_name -> conch.v1.LockTenure.LabelsEntry
-	1,   // 100: conch.v1.LockTenure.ended:type_name -> conch.v1.EndReason
-	51,  // 101: conch.v1.LockHistoryResponse.tenures:type_name -> conch.v1.LockTenure
-	108, // 102: conch.v1.CampaignRequest.labels:type_name -> conch.v1.CampaignRequest.LabelsEntry
-	3,   // 103: conch.v1.CampaignResponse.state:type_name -> conch.v1.ClaimState
-	36,  // 104: conch.v1.CampaignResponse.predecessor:type_name -> conch.v1.Predecessor
-	109, // 105: conch.v1.Candidate.labels:type_name -> conch.v1.Candidate.LabelsEntry
-	110, // 106: conch.v1.Leader.labels:type_name -> conch.v1.Leader.LabelsEntry
-	66,  // 107: conch.v1.ElectionInfo.leader:type_name -> conch.v1.Leader
-	65,  // 108: conch.v1.ElectionInfo.candidates:type_name -> conch.v1.Candidate
-	36,  // 109: conch.v1.ElectionInfo.last:type_name -> conch.v1.Predecessor
-	36,  // 110: conch.v1.ElectionInfo.ended:type_name -> conch.v1.Predecessor
-	67,  // 111: conch.v1.ListElectionsResponse.elections:type_name -> conch.v1.ElectionInfo
-	67,  // 112: conch.v1.ShowElectionResponse.election:type_name -> conch.v1.ElectionInfo
-	111, // 113: conch.v1.LeaderTenure.labels:type_name -> conch.v1.LeaderTenure.LabelsEntry
-	1,   // 114: conch.v1.LeaderTenure.ended:type_name -> conch.v1.EndReason
-	73,  // 115: conch.v1.ElectionHistoryResponse.tenures:type_name -> conch.v1.LeaderTenure
-	4,   // 116: conch.v1.RangeRequest.space:type_name -> conch.v1.Space
-	5,   // 117: conch.v1.RangeRequest.order:type_name -> conch.v1.Order
-	75,  // 118: conch.v1.RangeResponse.kvs:type_name -> conch.v1.KeyValue
-	6,   // 119: conch.v1.Compare.target:type_name -> conch.v1.Compare.Target
-	7,   // 120: conch.v1.Compare.result:type_name -> conch.v1.Compare.Result
-	76,  // 121: conch.v1.Op.range:type_name -> conch.v1.RangeRequest
-	78,  // 122: conch.v1.Op.put:type_name -> conch.v1.PutOp
-	79,  // 123: conch.v1.Op.delete:type_name -> conch.v1.DeleteOp
-	82,  // 124: conch.v1.Op.txn:type_name -> conch.v1.TxnRequest
-	80,  // 125: conch.v1.TxnRequest.compares:type_name -> conch.v1.Compare
-	81,  // 126: conch.v1.TxnRequest.success:type_name -> conch.v1.Op
-	81,  // 127: conch.v1.TxnRequest.failure:type_name -> conch.v1.Op
-	75,  // 128: conch.v1.PutResult.prev:type_name -> conch.v1.KeyValue
-	75,  // 129: conch.v1.DeleteResult.prevs:type_name -> conch.v1.KeyValue
-	77,  // 130: conch.v1.OpResult.range:type_name -> conch.v1.RangeResponse
-	83,  // 131: conch.v1.OpResult.put:type_name -> conch.v1.PutResult
-	84,  // 132: conch.v1.OpResult.delete:type_name -> conch.v1.DeleteResult
-	86,  // 133: conch.v1.OpResult.txn:type_name -> conch.v1.TxnResponse
-	85,  // 134: conch.v1.TxnResponse.results:type_name -> conch.v1.OpResult
-	4,   // 135: conch.v1.WatchRequest.space:type_name -> conch.v1.Space
-	75,  // 136: conch.v1.WatchEvent.kv:type_name -> conch.v1.KeyValue
-	75,  // 137: conch.v1.WatchEvent.prev:type_name -> conch.v1.KeyValue
-	91,  // 138: conch.v1.WatchResponse.events:type_name -> conch.v1.WatchEvent
-	94,  // 139: conch.v1.StatusResponse.nodes:type_name -> conch.v1.NodeStatus
-	97,  // 140: conch.v1.HashResponse.nodes:type_name -> conch.v1.NodeHash
-	9,   // 141: conch.v1.Conch.Stream:input_type -> conch.v1.ClientFrames
-	16,  // 142: conch.v1.Conch.OpenSession:input_type -> conch.v1.OpenSessionRequest
-	18,  // 143: conch.v1.Conch.KeepAlive:input_type -> conch.v1.KeepAliveRequest
-	22,  // 144: conch.v1.Conch.CloseSession:input_type -> conch.v1.CloseSessionRequest
-	24,  // 145: conch.v1.Conch.EndSession:input_type -> conch.v1.EndSessionRequest
-	30,  // 146: conch.v1.Conch.ListSessions:input_type -> conch.v1.ListSessionsRequest
-	32,  // 147: conch.v1.Conch.ShowSession:input_type -> conch.v1.ShowSessionRequest
-	35,  // 148: conch.v1.Conch.Acquire:input_type -> conch.v1.AcquireRequest
-	39,  // 149: conch.v1.Conch.Release:input_type -> conch.v1.ReleaseRequest
-	41,  // 150: conch.v1.Conch.CancelClaim:input_type -> conch.v1.CancelClaimRequest
-	46,  // 151: conch.v1.Conch.ListLocks:input_type -> conch.v1.ListLocksRequest
-	48,  // 152: conch.v1.Conch.ShowLock:input_type -> conch.v1.ShowLockRequest
-	50,  // 153: conch.v1.Conch.LockHistory:input_type -> conch.v1.LockHistoryRequest
-	53,  // 154: conch.v1.Conch.BreakLock:input_type -> conch.v1.BreakLockRequest
-	55,  // 155: conch.v1.Conch.CheckToken:input_type -> conch.v1.CheckTokenRequest
-	57,  // 156: conch.v1.Conch.Campaign:input_type -> conch.v1.CampaignRequest
-	59,  // 157: conch.v1.Conch.Proclaim:input_type -> conch.v1.ProclaimRequest
-	61,  // 158: conch.v1.Conch.Resign:input_type -> conch.v1.ResignRequest
-	63,  // 159: conch.v1.Conch.Transfer:input_type -> conch.v1.TransferRequest
-	68,  // 160: conch.v1.Conch.ListElections:input_type -> conch.v1.ListElectionsRequest
-	70,  // 161: conch.v1.Conch.ShowElection:input_type -> conch.v1.ShowElectionRequest
-	72,  // 162: conch.v1.Conch.ElectionHistory:input_type -> conch.v1.ElectionHistoryRequest
-	76,  // 163: conch.v1.Conch.Range:input_type -> conch.v1.RangeRequest
-	82,  // 164: conch.v1.Conch.Txn:input_type -> conch.v1.TxnRequest
-	87,  // 165: conch.v1.Conch.Compact:input_type -> conch.v1.CompactRequest
-	93,  // 166: conch.v1.Conch.Status:input_type -> conch.v1.StatusRequest
-	96,  // 167: conch.v1.Conch.Hash:input_type -> conch.v1.HashRequest
-	99,  // 168: conch.v1.Conch.TransferLeader:input_type -> conch.v1.TransferLeaderRequest
-	10,  // 169: conch.v1.Conch.Stream:output_type -> conch.v1.ServerFrames
-	17,  // 170: conch.v1.Conch.OpenSession:output_type -> conch.v1.OpenSessionResponse
-	20,  // 171: conch.v1.Conch.KeepAlive:output_type -> conch.v1.KeepAliveResponse
-	23,  // 172: conch.v1.Conch.CloseSession:output_type -> conch.v1.CloseSessionResponse
-	25,  // 173: conch.v1.Conch.EndSession:output_type -> conch.v1.EndSessionResponse
-	31,  // 174: conch.v1.Conch.ListSessions:output_type -> conch.v1.ListSessionsResponse
-	33,  // 175: conch.v1.Conch.ShowSession:output_type -> conch.v1.ShowSessionResponse
-	37,  // 176: conch.v1.Conch.Acquire:output_type -> conch.v1.AcquireResponse
-	40,  // 177: conch.v1.Conch.Release:output_type -> conch.v1.ReleaseResponse
-	42,  // 178: conch.v1.Conch.CancelClaim:output_type -> conch.v1.CancelClaimResponse
-	47,  // 179: conch.v1.Conch.ListLocks:output_type -> conch.v1.ListLocksResponse
-	49,  // 180: conch.v1.Conch.ShowLock:output_type -> conch.v1.ShowLockResponse
-	52,  // 181: conch.v1.Conch.LockHistory:output_type -> conch.v1.LockHistoryResponse
-	54,  // 182: conch.v1.Conch.BreakLock:output_type -> conch.v1.BreakLockResponse
-	56,  // 183: conch.v1.Conch.CheckToken:output_type -> conch.v1.CheckTokenResponse
-	58,  // 184: conch.v1.Conch.Campaign:output_type -> conch.v1.CampaignResponse
-	60,  // 185: conch.v1.Conch.Proclaim:output_type -> conch.v1.ProclaimResponse
-	62,  // 186: conch.v1.Conch.Resign:output_type -> conch.v1.ResignResponse
-	64,  // 187: conch.v1.Conch.Transfer:output_type -> conch.v1.TransferResponse
-	69,  // 188: conch.v1.Conch.ListElections:output_type -> conch.v1.ListElectionsResponse
-	71,  // 189: conch.v1.Conch.ShowElection:output_type -> conch.v1.ShowElectionResponse
-	74,  // 190: conch.v1.Conch.ElectionHistory:output_type -> conch.v1.ElectionHistoryResponse
-	77,  // 191: conch.v1.Conch.Range:output_type -> conch.v1.RangeResponse
-	86,  // 192: conch.v1.Conch.Txn:output_type -> conch.v1.TxnResponse
-	88,  // 193: conch.v1.Conch.Compact:output_type -> conch.v1.CompactResponse
-	95,  // 194: conch.v1.Conch.Status:output_type -> conch.v1.StatusResponse
-	98,  // 195: conch.v1.Conch.Hash:output_type -> conch.v1.HashResponse
-	100, // 196: conch.v1.Conch.TransferLeader:output_type -> conch.v1.TransferLeaderResponse
-	169, // [169:197] is the sub-list for method output_type
-	141, // [141:169] is the sub-list for method input_type
-	141, // [141:141] is the sub-list for extension type_name
-	141, // [141:141] is the sub-list for extension extendee
-	0,   // [0:141] is the sub-list for field type_name
+	38,  // 76: conch.v1.AttachSessionResponse.ended:type_name -> conch.v1.ClaimEvent
+	1,   // 77: conch.v1.SessionEnded.reason:type_name -> conch.v1.EndReason
+	103, // 78: conch.v1.SessionInfo.labels:type_name -> conch.v1.SessionInfo.LabelsEntry
+	29,  // 79: conch.v1.ListSessionsResponse.sessions:type_name -> conch.v1.SessionInfo
+	29,  // 80: conch.v1.ShowSessionResponse.session:type_name -> conch.v1.SessionInfo
+	2,   // 81: conch.v1.ClaimItem.mode:type_name -> conch.v1.Mode
+	34,  // 82: conch.v1.AcquireRequest.items:type_name -> conch.v1.ClaimItem
+	104, // 83: conch.v1.AcquireRequest.labels:type_name -> conch.v1.AcquireRequest.LabelsEntry
+	1,   // 84: conch.v1.Predecessor.ended:type_name -> conch.v1.EndReason
+	3,   // 85: conch.v1.AcquireResponse.state:type_name -> conch.v1.ClaimState
+	36,  // 86: conch.v1.AcquireResponse.predecessor:type_name -> conch.v1.Predecessor
+	37,  // 87: conch.v1.ClaimEvent.granted:type_name -> conch.v1.AcquireResponse
+	8,   // 88: conch.v1.ClaimEvent.error:type_name -> conch.v1.Error
+	58,  // 89: conch.v1.ClaimEvent.leads:type_name -> conch.v1.CampaignResponse
+	105, // 90: conch.v1.LockHolder.labels:type_name -> conch.v1.LockHolder.LabelsEntry
+	106, // 91: conch.v1.LockWaiter.labels:type_name -> conch.v1.LockWaiter.LabelsEntry
+	2,   // 92: conch.v1.LockWaiter.mode:type_name -> conch.v1.Mode
+	2,   // 93: conch.v1.LockInfo.mode:type_name -> conch.v1.Mode
+	43,  // 94: conch.v1.LockInfo.holders:type_name -> conch.v1.LockHolder
+	44,  // 95: conch.v1.LockInfo.waiters:type_name -> conch.v1.LockWaiter
+	36,  // 96: conch.v1.LockInfo.last:type_name -> conch.v1.Predecessor
+	36,  // 97: conch.v1.LockInfo.ended:type_name -> conch.v1.Predecessor
+	45,  // 98: conch.v1.ListLocksResponse.locks:type_name -> conch.v1.LockInfo
+	45,  // 99: conch.v1.ShowLockResponse.lock:type_name -> conch.v1.LockInfo
+	107, // 100: conch.v1.LockTenure.labels:type_name -> conch.v1.LockTenure.LabelsEntry
+	1,   // 101: conch.v1.LockTenure.ended:type_name -> conch.v1.EndReason
+	51,  // 102: conch.v1.LockHistoryResponse.tenures:type_name -> conch.v1.LockTenure
+	108, // 103: conch.v1.CampaignRequest.labels:type_name -> conch.v1.CampaignRequest.LabelsEntry
+	3,   // 104: conch.v1.CampaignResponse.state:type_name -> conch.v1.ClaimState
+	36,  // 105: conch.v1.CampaignResponse.predecessor:type_name -> conch.v1.Predecessor
+	109, // 106: conch.v1.Candidate.labels:type_name -> conch.v1.Candidate.LabelsEntry
+	110, // 107: conch.v1.Leader.labels:type_name -> conch.v1.Leader.LabelsEntry
+	66,  // 108: conch.v1.ElectionInfo.leader:type_name -> conch.v1.Leader
+	65,  // 109: conch.v1.ElectionInfo.candidates:type_name -> conch.v1.Candidate
+	36,  // 110: conch.v1.ElectionInfo.last:type_name -> conch.v1.Predecessor
+	36,  // 111: conch.v1.ElectionInfo.ended:type_name -> conch.v1.Predecessor
+	67,  // 112: conch.v1.ListElectionsResponse.elections:type_name -> conch.v1.ElectionInfo
+	67,  // 113: conch.v1.ShowElectionResponse.election:type_name -> conch.v1.ElectionInfo
+	111, // 114: conch.v1.LeaderTenure.labels:type_name -> conch.v1.LeaderTenure.LabelsEntry
+	1,   // 115: conch.v1.LeaderTenure.ended:type_name -> conch.v1.EndReason
+	73,  // 116: conch.v1.ElectionHistoryResponse.tenures:type_name -> conch.v1.LeaderTenure
+	4,   // 117: conch.v1.RangeRequest.space:type_name -> conch.v1.Space
+	5,   // 118: conch.v1.RangeRequest.order:type_name -> conch.v1.Order
+	75,  // 119: conch.v1.RangeResponse.kvs:type_name -> conch.v1.KeyValue
+	6,   // 120: conch.v1.Compare.target:type_name -> conch.v1.Compare.Target
+	7,   // 121: conch.v1.Compare.result:type_name -> conch.v1.Compare.Result
+	76,  // 122: conch.v1.Op.range:type_name -> conch.v1.RangeRequest
+	78,  // 123: conch.v1.Op.put:type_name -> conch.v1.PutOp
+	79,  // 124: conch.v1.Op.delete:type_name -> conch.v1.DeleteOp
+	82,  // 125: conch.v1.Op.txn:type_name -> conch.v1.TxnRequest
+	80,  // 126: conch.v1.TxnRequest.compares:type_name -> conch.v1.Compare
+	81,  // 127: conch.v1.TxnRequest.success:type_name -> conch.v1.Op
+	81,  // 128: conch.v1.TxnRequest.failure:type_name -> conch.v1.Op
+	75,  // 129: conch.v1.PutResult.prev:type_name -> conch.v1.KeyValue
+	75,  // 130: conch.v1.DeleteResult.prevs:type_name -> conch.v1.KeyValue
+	77,  // 131: conch.v1.OpResult.range:type_name -> conch.v1.RangeResponse
+	83,  // 132: conch.v1.OpResult.put:type_name -> conch.v1.PutResult
+	84,  // 133: conch.v1.OpResult.delete:type_name -> conch.v1.DeleteResult
+	86,  // 134: conch.v1.OpResult.txn:type_name -> conch.v1.TxnResponse
+	85,  // 135: conch.v1.TxnResponse.results:type_name -> conch.v1.OpResult
+	4,   // 136: conch.v1.WatchRequest.space:type_name -> conch.v1.Space
+	75,  // 137: conch.v1.WatchEvent.kv:type_name -> conch.v1.KeyValue
+	75,  // 138: conch.v1.WatchEvent.prev:type_name -> conch.v1.KeyValue
+	91,  // 139: conch.v1.WatchResponse.events:type_name -> conch.v1.WatchEvent
+	94,  // 140: conch.v1.StatusResponse.nodes:type_name -> conch.v1.NodeStatus
+	97,  // 141: conch.v1.HashResponse.nodes:type_name -> conch.v1.NodeHash
+	9,   // 142: conch.v1.Conch.Stream:input_type -> conch.v1.ClientFrames
+	16,  // 143: conch.v1.Conch.OpenSession:input_type -> conch.v1.OpenSessionRequest
+	18,  // 144: conch.v1.Conch.KeepAlive:input_type -> conch.v1.KeepAliveRequest
+	22,  // 145: conch.v1.Conch.CloseSession:input_type -> conch.v1.CloseSessionRequest
+	24,  // 146: conch.v1.Conch.EndSession:input_type -> conch.v1.EndSessionRequest
+	30,  // 147: conch.v1.Conch.ListSessions:input_type -> conch.v1.ListSessionsRequest
+	32,  // 148: conch.v1.Conch.ShowSession:input_type -> conch.v1.ShowSessionRequest
+	35,  // 149: conch.v1.Conch.Acquire:input_type -> conch.v1.AcquireRequest
+	39,  // 150: conch.v1.Conch.Release:input_type -> conch.v1.ReleaseRequest
+	41,  // 151: conch.v1.Conch.CancelClaim:input_type -> conch.v1.CancelClaimRequest
+	46,  // 152: conch.v1.Conch.ListLocks:input_type -> conch.v1.ListLocksRequest
+	48,  // 153: conch.v1.Conch.ShowLock:input_type -> conch.v1.ShowLockRequest
+	50,  // 154: conch.v1.Conch.LockHistory:input_type -> conch.v1.LockHistoryRequest
+	53,  // 155: conch.v1.Conch.BreakLock:input_type -> conch.v1.BreakLockRequest
+	55,  // 156: conch.v1.Conch.CheckToken:input_type -> conch.v1.CheckTokenRequest
+	57,  // 157: conch.v1.Conch.Campaign:input_type -> conch.v1.CampaignRequest
+	59,  // 158: conch.v1.Conch.Proclaim:input_type -> conch.v1.ProclaimRequest
+	61,  // 159: conch.v1.Conch.Resign:input_type -> conch.v1.ResignRequest
+	63,  // 160: conch.v1.Conch.Transfer:input_type -> conch.v1.TransferRequest
+	68,  // 161: conch.v1.Conch.ListElections:input_type -> conch.v1.ListElectionsRequest
+	70,  // 162: conch.v1.Conch.ShowElection:input_type -> conch.v1.ShowElectionRequest
+	72,  // 163: conch.v1.Conch.ElectionHistory:input_type -> conch.v1.ElectionHistoryRequest
+	76,  // 164: conch.v1.Conch.Range:input_type -> conch.v1.RangeRequest
+	82,  // 165: conch.v1.Conch.Txn:input_type -> conch.v1.TxnRequest
+	87,  // 166: conch.v1.Conch.Compact:input_type -> conch.v1.CompactRequest
+	93,  // 167: conch.v1.Conch.Status:input_type -> conch.v1.StatusRequest
+	96,  // 168: conch.v1.Conch.Hash:input_type -> conch.v1.HashRequest
+	99,  // 169: conch.v1.Conch.TransferLeader:input_type -> conch.v1.TransferLeaderRequest
+	10,  // 170: conch.v1.Conch.Stream:output_type -> conch.v1.ServerFrames
+	17,  // 171: conch.v1.Conch.OpenSession:output_type -> conch.v1.OpenSessionResponse
+	20,  // 172: conch.v1.Conch.KeepAlive:output_type -> conch.v1.KeepAliveResponse
+	23,  // 173: conch.v1.Conch.CloseSession:output_type -> conch.v1.CloseSessionResponse
+	25,  // 174: conch.v1.Conch.EndSession:output_type -> conch.v1.EndSessionResponse
+	31,  // 175: conch.v1.Conch.ListSessions:output_type -> conch.v1.ListSessionsResponse
+	33,  // 176: conch.v1.Conch.ShowSession:output_type -> conch.v1.ShowSessionResponse
+	37,  // 177: conch.v1.Conch.Acquire:output_type -> conch.v1.AcquireResponse
+	40,  // 178: conch.v1.Conch.Release:output_type -> conch.v1.ReleaseResponse
+	42,  // 179: conch.v1.Conch.CancelClaim:output_type -> conch.v1.CancelClaimResponse
+	47,  // 180: conch.v1.Conch.ListLocks:output_type -> conch.v1.ListLocksResponse
+	49,  // 181: conch.v1.Conch.ShowLock:output_type -> conch.v1.ShowLockResponse
+	52,  // 182: conch.v1.Conch.LockHistory:output_type -> conch.v1.LockHistoryResponse
+	54,  // 183: conch.v1.Conch.BreakLock:output_type -> conch.v1.BreakLockResponse
+	56,  // 184: conch.v1.Conch.CheckToken:output_type -> conch.v1.CheckTokenResponse
+	58,  // 185: conch.v1.Conch.Campaign:output_type -> conch.v1.CampaignResponse
+	60,  // 186: conch.v1.Conch.Proclaim:output_type -> conch.v1.ProclaimResponse
+	62,  // 187: conch.v1.Conch.Resign:output_type -> conch.v1.ResignResponse
+	64,  // 188: conch.v1.Conch.Transfer:output_type -> conch.v1.TransferResponse
+	69,  // 189: conch.v1.Conch.ListElections:output_type -> conch.v1.ListElectionsResponse
+	71,  // 190: conch.v1.Conch.ShowElection:output_type -> conch.v1.ShowElectionResponse
+	74,  // 191: conch.v1.Conch.ElectionHistory:output_type -> conch.v1.ElectionHistoryResponse
+	77,  // 192: conch.v1.Conch.Range:output_type -> conch.v1.RangeResponse
+	86,  // 193: conch.v1.Conch.Txn:output_type -> conch.v1.TxnResponse
+	88,  // 194: conch.v1.Conch.Compact:output_type -> conch.v1.CompactResponse
+	95,  // 195: conch.v1.Conch.Status:output_type -> conch.v1.StatusResponse
+	98,  // 196: conch.v1.Conch.Hash:output_type -> conch.v1.HashResponse
+	100, // 197: conch.v1.Conch.TransferLeader:output_type -> conch.v1.TransferLeaderResponse
+	170, // [170:198] is the sub-list for method output_type
+	142, // [142:170] is the sub-list for method input_type
+	142, // [142:142] is the sub-list for extension type_name
+	142, // [142:142] is the sub-list for extension extendee
+	0,   // [0:142] is the sub-list for field type_name
 }
 
 func init() { file_conch_proto_init() }

@@ -2343,6 +2343,18 @@ func (m *AttachSessionResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error)
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if len(m.Ended) > 0 {
+		for iNdEx := len(m.Ended) - 1; iNdEx >= 0; iNdEx-- {
+			size, err := m.Ended[iNdEx].MarshalToSizedBufferVT(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
+			i--
+			dAtA[i] = 0x32
+		}
+	}
 	if len(m.Candidacies) > 0 {
 		for iNdEx := len(m.Candidacies) - 1; iNdEx >= 0; iNdEx-- {
 			size, err := m.Candidacies[iNdEx].MarshalToSizedBufferVT(dAtA[:i])
@@ -6933,6 +6945,11 @@ func (m *NodeStatus) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.HeardMs != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.HeardMs))
+		i--
+		dAtA[i] = 0x50
+	}
 	if m.Healthy {
 		i--
 		if m.Healthy {
@@ -7027,6 +7044,16 @@ func (m *StatusResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Candidates != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Candidates))
+		i--
+		dAtA[i] = 0x68
+	}
+	if m.Elections != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Elections))
+		i--
+		dAtA[i] = 0x60
 	}
 	if m.QuotaBytes != 0 {
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.QuotaBytes))
@@ -8527,6 +8554,12 @@ func (m *AttachSessionResponse) SizeVT() (n int) {
 	}
 	if len(m.Candidacies) > 0 {
 		for _, e := range m.Candidacies {
+			l = e.SizeVT()
+			n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+		}
+	}
+	if len(m.Ended) > 0 {
+		for _, e := range m.Ended {
 			l = e.SizeVT()
 			n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 		}
@@ -10472,6 +10505,9 @@ func (m *NodeStatus) SizeVT() (n int) {
 	if m.Healthy {
 		n += 2
 	}
+	if m.HeardMs != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.HeardMs))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -10520,6 +10556,12 @@ func (m *StatusResponse) SizeVT() (n int) {
 	}
 	if m.QuotaBytes != 0 {
 		n += 1 + protohelpers.SizeOfVarint(uint64(m.QuotaBytes))
+	}
+	if m.Elections != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.Elections))
+	}
+	if m.Candidates != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.Candidates))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -15852,6 +15894,40 @@ func (m *AttachSessionResponse) UnmarshalVT(dAtA []byte) error {
 			}
 			m.Candidacies = append(m.Candidacies, &CampaignResponse{})
 			if err := m.Candidacies[len(m.Candidacies)-1].UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 6:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Ended", wireType)
+			}
+			var msglen int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				msglen |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			if msglen < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Ended = append(m.Ended, &ClaimEvent{})
+			if err := m.Ended[len(m.Ended)-1].UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 				return err
 			}
 			iNdEx = postIndex
@@ -28296,6 +28372,25 @@ func (m *NodeStatus) UnmarshalVT(dAtA []byte) error {
 				}
 			}
 			m.Healthy = bool(v != 0)
+		case 10:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field HeardMs", wireType)
+			}
+			m.HeardMs = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.HeardMs |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
@@ -28606,6 +28701,44 @@ func (m *StatusResponse) UnmarshalVT(dAtA []byte) error {
 				b := dAtA[iNdEx]
 				iNdEx++
 				m.QuotaBytes |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 12:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Elections", wireType)
+			}
+			m.Elections = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Elections |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 13:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Candidates", wireType)
+			}
+			m.Candidates = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Candidates |= uint64(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}

@@ -75,6 +75,9 @@ func (l *loop) attachSession(c *call, id sessions.ID) {
 		for _, d := range m.Candidacies(id) {
 			r.Candidacies = append(r.Candidacies, candidacyOf(d, r.Revision))
 		}
+		for _, e := range m.Ended(id) {
+			r.Ended = append(r.Ended, eventOf(&e).GetClaim())
+		}
 		l.reply(c, &api.Response{Result: &api.Response_AttachSession{AttachSession: r}})
 	})
 }

@@ -340,6 +340,37 @@ func TestElectionOperators(t *testing.T) {
 	}
 }
 
+// A session that was not connected when its lead, its lock and its candidacy
+// ended is told how, whichever node it comes back to.
+func TestEndedWhileAway(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	a, operator := connect(t, c.address(0)), connect(t, c.address(1))
+	away, heir := a.open(time.Minute), operator.open(time.Minute)
+	one := a.leads(away, 1, "e", "one")
+	lock := a.granted(away, 2, "l")
+	if r := a.campaign(&api.CampaignRequest{Session: heir, Sequence: 1, Name: "e"}); r.GetCampaign().GetState() != api.ClaimState_CLAIM_QUEUED {
+		t.Fatalf("heir: %v", r)
+	}
+	a.must(&api.Request{Op: &api.Request_Acquire{Acquire: &api.AcquireRequest{Session: heir, Sequence: 2, Items: []*api.ClaimItem{{Name: "other"}}}}})
+	q := campaign(away, 3, "e", "again")
+	q.WaitMs = 1
+	a.campaign(q)
+	_ = a.conn.Close()
+	operator.must(transferTo(0, 0, "e", one.GetToken(), heir))
+	operator.must(&api.Request{Op: &api.Request_BreakLock{BreakLock: &api.BreakLockRequest{Name: "l", Token: lock.GetToken(), Reason: "it hung"}}})
+	b := connect(t, c.address(2))
+	want := map[uint64]api.Code{1: api.Code_CLAIM_TRANSFERRED, 2: api.Code_CLAIM_BROKEN, 3: api.Code_WAIT_TIMED_OUT}
+	eventually(t, "the three ends", func() bool {
+		r := b.must(&api.Request{Op: &api.Request_AttachSession{AttachSession: &api.AttachSessionRequest{Session: away}}}).GetAttachSession()
+		for _, e := range r.GetEnded() {
+			if want[e.GetSequence()] != e.GetError().GetCode() || e.GetRevision() == 0 || e.GetSession() != away {
+				t.Fatalf("told %v", e)
+			}
+		}
+		return len(r.GetEnded()) == 3 && len(r.GetClaims())+len(r.GetCandidacies()) == 0
+	})
+}
+
 // TestElectionUnary: the unary methods, of which Campaign waits.
 func TestElectionUnary(t *testing.T) {
 	c := newCluster(t, 1, nil)

@@ -15,6 +15,7 @@ func (l *loop) status(c *call) {
 		Cell: l.name, Revision: m.Store().Revision(), Leader: l.nameOf(l.cell.Leader()), Node: l.node,
 		Sessions: uint64(m.Sessions().Len()), Locks: uint64(m.Locks().Locked()), Waiters: uint64(m.Locks().Waiting()),
 		StateBytes: uint64(m.Store().Bytes()), CompactedRevision: m.Store().Compacted(), QuotaBytes: uint64(l.cfg.Limits.Store.QuotaBytes),
+		Elections: uint64(m.Elections().Led()), Candidates: uint64(m.Elections().Waiting()),
 	}
 	for _, member := range s.Members {
 		r.Nodes = append(r.Nodes, l.nodeStatus(member))
@@ -34,7 +35,9 @@ func (l *loop) nodeStatus(m raftnode.Member) *api.NodeStatus {
 		return r
 	}
 	r.Endpoint, r.Version, r.Term, r.Applied = n.endpoint, n.version, n.term, n.applied
-	if l.now()-n.at <= newsOld {
+	age := l.now() - n.at
+	r.HeardMs = uint64(age.Milliseconds())
+	if age <= newsOld {
 		r.Healthy = true
 		r.Role = n.role.String()
 	}

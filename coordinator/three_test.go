@@ -108,6 +108,11 @@ func TestStatusHashAndTransfer(t *testing.T) {
 	if s.GetSessions() != 1 || s.GetLeader() != c.nodes[c.leader()].Name() || s.GetStateBytes() == 0 || s.GetNode() != a.hello.GetNode() {
 		t.Errorf("status: %v", s)
 	}
+	a.leads(session, 2, "e", "")
+	a.stands(a.open(30*time.Second), 1, "e", "")
+	if s := a.must(status).GetStatus(); s.GetElections() != 1 || s.GetCandidates() != 1 {
+		t.Errorf("status: %v", s)
+	}
 	h := a.must(&api.Request{Op: &api.Request_Hash{Hash: &api.HashRequest{}}}).GetHash()
 	if !h.GetEqual() || len(h.GetNodes()) != 3 || h.GetNodes()[0].GetHash() == "" || h.GetNodes()[0].GetIndex() != h.GetNodes()[2].GetIndex() {
 		t.Errorf("hash: %v", h)
@@ -124,6 +129,27 @@ func TestStatusHashAndTransfer(t *testing.T) {
 	if r.GetError().GetCode() != api.Code_NOT_FOUND {
 		t.Errorf("transfer to nobody: %v", r)
 	}
+}
+
+// A node that is gone is called healthy for a second, and then it is said how
+// long ago it was heard.
+func TestStatusOfADeadNode(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	gone := c.follower()
+	name := c.nodes[gone].Name()
+	a := connect(t, c.address(c.leader()))
+	c.kill(gone)
+	eventually(t, "the dead node is not healthy", func() bool {
+		for _, n := range a.must(&api.Request{Op: &api.Request_Status{Status: &api.StatusRequest{}}}).GetStatus().GetNodes() {
+			if heard := time.Duration(n.GetHeardMs()) * time.Millisecond; n.GetName() == name && !n.GetHealthy() {
+				if heard < newsOld-time.Second || heard > newsOld+2*time.Second || n.GetRole() != "unknown" {
+					t.Errorf("the dead node: %v", n)
+				}
+				return true
+			}
+		}
+		return false
+	})
 }
 
 func TestHashSaysWhoIsMissing(t *testing.T) {

@@ -31,7 +31,8 @@ type Tuning struct {
 	SnapshotBytes int64
 	// SnapshotEntries is the same in entries. Default 1,000,000.
 	SnapshotEntries uint64
-	// SnapshotSlices is how many pieces of a snapshot under way are written in one turn. Default 4.
+	// SnapshotSlices is how many pieces of a snapshot under way, of some 64 KiB, are written in one turn. Default 1:
+	// whoever asks for something meanwhile waits for no more than that.
 	SnapshotSlices int
 	// TrailingEntries is how many entries before the last snapshot stay in memory, for followers that lag a little.
 	// Default 10,000.
@@ -65,7 +66,7 @@ func (t Tuning) withDefaults() Tuning {
 	defaultTo(&t.MaxProposal, 1<<20)
 	defaultTo(&t.SnapshotBytes, 32<<20)
 	defaultTo(&t.SnapshotEntries, 1_000_000)
-	defaultTo(&t.SnapshotSlices, 4)
+	defaultTo(&t.SnapshotSlices, 1)
 	defaultTo(&t.TrailingEntries, 10_000)
 	defaultTo(&t.SnapshotHold, 60*time.Second)
 	defaultTo(&t.SegmentBytes, 64<<20)

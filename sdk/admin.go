@@ -160,11 +160,12 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 		Cell: s.GetCell(), Revision: s.GetRevision(), Leader: s.GetLeader(), Nodes: []NodeStatus{},
 		Sessions: s.GetSessions(), Locks: s.GetLocks(), Waiters: s.GetWaiters(),
 		StateBytes: s.GetStateBytes(), QuotaBytes: s.GetQuotaBytes(), CompactedRevision: s.GetCompactedRevision(), Node: s.GetNode(),
+		Elections: s.GetElections(), Candidates: s.GetCandidates(),
 	}
 	for _, n := range s.GetNodes() {
 		out.Nodes = append(out.Nodes, NodeStatus{
 			Name: n.GetName(), ID: n.GetId(), Endpoint: n.GetEndpoint(), Peer: n.GetPeer(), Role: n.GetRole(),
-			Term: n.GetTerm(), Applied: n.GetApplied(), Version: n.GetVersion(), Healthy: n.GetHealthy(),
+			Term: n.GetTerm(), Applied: n.GetApplied(), Version: n.GetVersion(), Healthy: n.GetHealthy(), HeardMillis: int64(n.GetHeardMs()),
 		})
 	}
 	return out, nil

@@ -102,7 +102,7 @@ func (cl *claim) granted(r outcome) {
 	cl.decide()
 	cl.grant = newGrant(cl, r)
 	if cl.s.endedUnheard(cl.seq, r.GetRevision()) {
-		cl.grant.endedUnheard(cl.op)
+		cl.grant.endedUnheard(cl.op, cl.s.ended[cl.seq])
 	}
 	close(cl.done)
 }

@@ -195,6 +195,40 @@ func TestLeaderIsOusted(t *testing.T) {
 	})
 }
 
+// What took a lead or a lock away while its client was not connected is told with
+// the attachment, as the cell remembers it.
+func TestEndedUnheardIsToldTruthfully(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		a := open(t, c)
+		handed, broken := lead(t, a, "handed", ""), lead(t, a, "broken", "")
+		f.with(func() {
+			for _, n := range f.nodes {
+				n.down = true
+			}
+		})
+		for e := range f.nodes {
+			f.cut(e)
+		}
+		synctest.Wait()
+		f.with(func() {
+			f.sessions[uint64(a.ID())].stream = nil
+			f.oust(f.elections["handed"].leader, api.EndReason_END_TRANSFERRED, api.Code_CLAIM_TRANSFERRED, "host a is drained")
+			f.oust(f.elections["broken"].leader, api.EndReason_END_BROKEN, api.Code_CLAIM_BROKEN, "it hung")
+			for _, n := range f.nodes {
+				n.down = false
+			}
+		})
+		<-handed.Done()
+		<-broken.Done()
+		if want(t, "handed over unheard", handed.Err(), ErrTransferred); !strings.Contains(handed.Err().Error(), "host a is drained") {
+			t.Errorf("it is told %v", handed.Err())
+		}
+		if want(t, "broken unheard", broken.Err(), ErrBroken); !strings.Contains(broken.Err().Error(), "it hung") {
+			t.Errorf("it is told %v", broken.Err())
+		}
+	})
+}
+
 // A candidate that is connected again learns that it leads, and a leader that
 // it still does.
 func TestCandidatesReattach(t *testing.T) {

@@ -50,6 +50,7 @@ type fakeSession struct {
 	acked   uint64
 	replies map[uint64]*api.Response
 	number  uint64 // highest keep-alive heard
+	ended   []*api.ClaimEvent
 }
 
 // fakeEvent is a change in one of the spaces.
@@ -322,7 +323,7 @@ func (f *fakeCell) do(st *fakeStream, r *api.Request) *api.Response {
 			return refusal(api.Code_SESSION_NOT_FOUND, "no such session")
 		}
 		s.stream = st
-		out := &api.AttachSessionResponse{Session: s.id, Revision: f.revision}
+		out := &api.AttachSessionResponse{Session: s.id, Revision: f.revision, Ended: s.ended}
 		for _, c := range f.claims {
 			switch {
 			case c.session != s.id:
@@ -553,7 +554,11 @@ func (f *fakeCell) state(c *fakeClaim) *api.AcquireResponse {
 }
 
 func (f *fakeCell) tell(session uint64, e *api.ClaimEvent) {
-	if s := f.sessions[session]; s != nil && s.stream != nil {
+	s := f.sessions[session]
+	if s != nil && e.GetError() != nil {
+		s.ended = append(s.ended, e)
+	}
+	if s != nil && s.stream != nil {
 		s.stream.send(&api.Response{Result: &api.Response_Claim{Claim: e}})
 	}
 }

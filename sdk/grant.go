@@ -166,9 +166,13 @@ func (g *grant) end(err error) {
 	g.cancel(err)
 }
 
-// endedUnheard ends a grant that is gone from the cell while nobody told the
-// client. Needs mu.
-func (g *grant) endedUnheard(op string) {
+// endedUnheard ends a grant that is gone from the cell while the client was not
+// there to be told; why is what the cell remembers of it, if anything. Needs mu.
+func (g *grant) endedUnheard(op string, why *api.Error) {
+	if why != nil {
+		g.end(fromWire(op, g.Name(), why))
+		return
+	}
 	err := &Error{Op: op, Name: g.Name(), Code: CodeClaimBroken, Definite: true, Token: g.token,
 		Message: "it was taken away while the client was not connected"}
 	if g.leaving > 0 {

@@ -137,6 +137,9 @@ type Status struct {
 	Sessions uint64       `json:"sessions"`
 	Locks    uint64       `json:"locks"`
 	Waiters  uint64       `json:"waiters"`
+	// Elections are those that somebody leads, Candidates those that wait to.
+	Elections  uint64 `json:"elections"`
+	Candidates uint64 `json:"candidates"`
 	// StateBytes is the size of the state, QuotaBytes what it may grow to (0: no quota).
 	StateBytes        uint64 `json:"state_bytes"`
 	QuotaBytes        uint64 `json:"quota_bytes"`
@@ -154,7 +157,10 @@ type NodeStatus struct {
 	Term     uint64 `json:"term"`
 	Applied  uint64 `json:"applied"`
 	Version  string `json:"version"`
-	Healthy  bool   `json:"healthy"`
+	// Healthy: it told of itself within the last second or so. HeardMillis is how
+	// long ago it told last; 0 for the node that answers, and for one that never did.
+	Healthy     bool  `json:"healthy"`
+	HeardMillis int64 `json:"heard_ms"`
 }
 
 // Hashes are the hashes of the state of every node.

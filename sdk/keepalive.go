@@ -164,10 +164,14 @@ func (s *Session) attached(r *api.AttachSessionResponse) {
 	for _, claimed := range listed {
 		s.listed[claimed.GetSequence()] = true
 	}
+	s.ended = make(map[uint64]*api.Error, len(r.GetEnded()))
+	for _, e := range r.GetEnded() {
+		s.ended[e.GetSequence()] = e.GetError()
+	}
 	for _, seq := range s.claimsInOrder() {
 		cl := s.claims[seq]
 		if cl.grant != nil && s.endedUnheard(seq, cl.grant.revision) {
-			cl.grant.endedUnheard(cl.op)
+			cl.grant.endedUnheard(cl.op, s.ended[seq])
 		}
 	}
 	for _, claimed := range listed {

@@ -76,10 +76,11 @@ type Session struct {
 	beating bool          // it is in the queue of the link
 
 	sequences sequences
-	claims    map[uint64]*claim // by sequence, until they are over
-	heldAt    uint64            // revision at which the cell last listed its claims
-	listed    map[uint64]bool   // those claims
-	closed    chan struct{}     // closed when the cell has acknowledged Close; nil: not begun
+	claims    map[uint64]*claim     // by sequence, until they are over
+	heldAt    uint64                // revision at which the cell last listed its claims
+	listed    map[uint64]bool       // those claims
+	ended     map[uint64]*api.Error // how others ended, as it told then
+	closed    chan struct{}         // closed when the cell has acknowledged Close; nil: not begun
 	closeErr  error
 }
 

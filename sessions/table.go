@@ -167,6 +167,18 @@ func (t *Table) KeepLate(id ID, q Sequence, data []byte) {
 	t.touch(s)
 }
 
+// Late calls f with the late outcomes of a session, oldest first. The table owns
+// data.
+func (t *Table) Late(id ID, f func(q Sequence, data []byte)) {
+	s := t.byID[id]
+	if s == nil {
+		return
+	}
+	for _, x := range s.replies.late {
+		f(x.sequence, x.data)
+	}
+}
+
 // Answered says whether the table remembers an answer to a sequence.
 func (t *Table) Answered(id ID, q Sequence) bool {
 	s := t.byID[id]

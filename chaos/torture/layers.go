@@ -39,6 +39,12 @@ func layers(root bool) []layer {
 			},
 		},
 		{
+			name: "shell", what: "servers and clients in virtual time",
+			command: func(length time.Duration, seed uint64, _ string) []string {
+				return []string{"make", "--no-print-directory", "shell", "FOR=" + seconds(length), "FROM=" + fmt.Sprint(seed)}
+			},
+		},
+		{
 			name: "procs", what: "real processes, killed, stopped and cut off",
 			command: func(length time.Duration, seed uint64, into string) []string {
 				args := []string{"go", "run", "./chaos/procs", "-for", seconds(length), "-seed", fmt.Sprint(seed), "-dir", into}

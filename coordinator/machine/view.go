@@ -1,6 +1,8 @@
 package machine
 
 import (
+	"fmt"
+
 	"github.com/conch-lock/conch/coordinator/store"
 	"github.com/conch-lock/conch/locks"
 	"github.com/conch-lock/conch/sessions"
@@ -67,4 +69,18 @@ func (m *Machine) Check() error {
 		return err
 	}
 	return m.store.Check()
+}
+
+// Ended tells how the last claims and candidacies of a session ended that it did
+// not end itself, oldest first.
+func (m *Machine) Ended(id sessions.ID) []Event {
+	var l []Event
+	m.sessions.Late(id, func(q sessions.Sequence, data []byte) {
+		p, err := readReply(data)
+		if err != nil {
+			panic(fmt.Sprintf("machine: outcome %d of session %d: %v", q, id, err))
+		}
+		l = append(l, Event{Kind: ClaimOver, Session: id, Sequence: q, Revision: p.Revision, Reply: p})
+	})
+	return l
 }

@@ -100,6 +100,7 @@ func (s *Store) set(key, value string) (prev string, had bool) {
 	}
 	s.resize(size)
 	s.keepImage(key, prev, had)
+	s.note(key, value, true)
 	return prev, had
 }
 
@@ -114,5 +115,6 @@ func (s *Store) unset(key string) (prev string, had bool) {
 	}
 	s.resize(-len(key) - len(prev) - rowOverhead)
 	s.keepImage(key, prev, true)
+	s.note(key, "", false)
 	return prev, true
 }

@@ -46,6 +46,8 @@ type Store struct {
 	owned     owned
 	snapshots []*Snapshot // those not closed
 
+	recent recent
+
 	row []byte // scratch for building rows
 }
 
@@ -59,7 +61,7 @@ func New(o Options) *Store {
 	}
 	db, err := buntdb.Open(":memory:")
 	must(err)
-	s := &Store{options: o, db: db, revision: 1, owned: owned{}}
+	s := &Store{options: o, db: db, revision: 1, owned: owned{}, recent: make(recent, recentRows)}
 	s.history.reset(2)
 	s.tx.s = s
 	return s
@@ -93,7 +95,7 @@ func (s *Store) Len(space Space) uint64 {
 // Get returns the record of a key, false when there is none. While a batch is
 // open it sees what the batch has written.
 func (s *Store) Get(space Space, key string) (Record, bool) {
-	row, ok := s.get(recordKey(space, key))
+	_, row, ok := s.recordRow(space, key)
 	if !ok {
 		return Record{}, false
 	}

@@ -101,9 +101,9 @@ func checkWrite(space Space, key string, value int) error {
 func (t *Tx) put(space Space, key string, value []byte, session uint64) (prev Record) {
 	s := t.s
 	first := t.allocate()
-	rowKey := recordKey(space, key)
+	rowKey, old, had := s.recordRow(space, key)
 	next := Record{Key: rowKey[2:], Create: s.revision, Mod: s.revision, Version: 1, Session: session}
-	if old, err := s.open.Get(rowKey); err == nil {
+	if had {
 		prev = mustRecord(next.Key, old)
 		next.Create, next.Version = prev.Create, prev.Version+1
 	} else {

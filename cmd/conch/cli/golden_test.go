@@ -141,6 +141,7 @@ func sample(t *testing.T) *fakeCell {
 				{Name: "n1", ID: "00f3a1b2c3d4e5f6", Endpoint: "127.0.0.1:7654", Peer: "127.0.0.1:7754", Role: "leader", Term: 3, Applied: 812, Version: "v0.1.0", Healthy: true},
 				{Name: "n2", ID: "10f3a1b2c3d4e5f6", Endpoint: "127.0.0.1:7655", Peer: "127.0.0.1:7755", Role: "follower", Term: 3, Applied: 812, Version: "v0.1.0", Healthy: true},
 				{Name: "n3", ID: "20f3a1b2c3d4e5f6", Peer: "127.0.0.1:7756", Role: "unknown"},
+				{Name: "n4", ID: "30f3a1b2c3d4e5f6", Endpoint: "127.0.0.1:7657", Peer: "127.0.0.1:7757", Role: "unknown", Term: 3, Applied: 700, Version: "v0.1.0", HeardMillis: 2300},
 			},
 		},
 		hashes: sdk.Hashes{Nodes: []sdk.NodeHash{

@@ -105,9 +105,12 @@ func (p *Printer) Status(s sdk.Status) error {
 	var rows [][]string
 	for _, n := range slices.SortedFunc(slices.Values(s.Nodes), func(a, b sdk.NodeStatus) int { return cmp.Compare(a.Name, b.Name) }) {
 		health := "unreachable"
-		if n.Healthy {
+		switch {
+		case n.Healthy:
 			health = "healthy"
 			healthy++
+		case n.HeardMillis > 0:
+			health = "not heard for " + millis(n.HeardMillis)
 		}
 		rows = append(rows, []string{
 			n.Name, n.Role, health, number(n.Term), number(n.Applied), n.Endpoint, n.Peer, n.Version, n.ID,
@@ -124,7 +127,8 @@ func (p *Printer) Status(s sdk.Status) error {
 	if s.QuotaBytes > 0 {
 		size += " of " + Bytes(s.QuotaBytes)
 	}
-	if err := p.Line("%s, %s, %s, state %s", Count(s.Sessions, "session"), Count(s.Locks, "lock"), Count(s.Waiters, "waiter"), size); err != nil {
+	if err := p.Line("%s, %s, %s, %s, %s, state %s", Count(s.Sessions, "session"), Count(s.Locks, "lock"), Count(s.Waiters, "waiter"),
+		Count(s.Elections, "election"), Count(s.Candidates, "candidate"), size); err != nil {
 		return err
 	}
 	return p.Table("  ", []string{"NODE", "ROLE", "HEALTH", "TERM", "APPLIED", "CLIENTS", "PEERS", "VERSION", "ID"}, rows)
