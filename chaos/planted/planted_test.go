@@ -75,7 +75,7 @@ func TestPlaces(t *testing.T) {
 // TestWrite: the table replaces the one before it and nothing else.
 func TestWrite(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "README.md")
-	before, after := "# Title\n\n"+begin+"\n", end+"\n\nMore.\n"
+	before, after := "# Title\n\n"+begin+"\n", end+"\nMore.\n"
 	if err := os.WriteFile(file, []byte(before+"\nold\n\n"+after), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -34,6 +34,6 @@ func write(file, table string) error {
 	if !ok || !ok2 {
 		return fmt.Errorf("%s has no lines %q and %q", file, begin, end)
 	}
-	whole := fmt.Sprintf("%s%s\n%s%s\n%s", before, begin, table, end, after)
+	whole := fmt.Sprintf("%s%s\n\n%s\n%s\n%s", before, begin, table, end, after)
 	return os.WriteFile(file, []byte(whole), 0o644)
 }
