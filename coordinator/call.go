@@ -115,8 +115,23 @@ func txnParts(q *api.TxnRequest) int {
 type load struct {
 	bytes   atomic.Int64
 	calls   atomic.Int64
+	streams atomic.Int64
 	queued  atomic.Int64 // bytes that wait to be written
 	metrics *requestMetrics
+}
+
+// From crowded requests under way on a node on, a stream may have no more than
+// its share of them, but always fairCalls: who floods a node waits, and who asks
+// for little is served. At some ten thousand requests a second it also bounds how
+// long a request waits here, below the patience of clients.
+const (
+	crowdedCalls = 8192
+	fairCalls    = 64
+)
+
+// share is how many requests one stream may have under way.
+func (l *load) share() int {
+	return max(fairCalls, crowdedCalls/int(max(1, l.streams.Load())))
 }
 
 // maxLoadBytes bounds the requests under way, all clients together, and

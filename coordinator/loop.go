@@ -17,6 +17,10 @@ import (
 // maxDrain is how many requests are handled between two turns of the consensus.
 const maxDrain = 4096
 
+// maxStay is for how long requests are handled, or reads answered, before the
+// consensus gets another turn: heartbeats must not wait behind large answers.
+const maxStay = 10 * time.Millisecond
+
 // sweepEvery is how often the loop looks after what time brings.
 const sweepEvery = 100 * time.Millisecond
 
@@ -136,6 +140,10 @@ func (l *loop) drain() {
 	now := l.now()
 	for i := range l.work[:n] {
 		l.handle(now, &l.work[i])
+		if i%16 == 15 && l.now()-now > maxStay {
+			n = i + 1
+			break
+		}
 	}
 	clear(l.work[:n])
 	l.work = l.work[n:]
@@ -187,13 +195,7 @@ func (l *loop) panicked(p any, c *call) {
 func (l *loop) settle() {
 	if reads := l.reads; len(reads) > 0 {
 		l.reads = nil
-		done := func(err error) {
-			defer l.settle()
-			for _, f := range reads {
-				l.guard(func() { f(err) })
-			}
-		}
-		if err := l.group.ReadIndex(done); err != nil {
+		if err := l.group.ReadIndex(func(err error) { l.confirmed(reads, err) }); err != nil {
 			for _, f := range reads {
 				l.guard(func() { f(err) })
 			}
@@ -205,6 +207,20 @@ func (l *loop) settle() {
 		l.dirty[i] = nil
 	}
 	l.dirty = l.dirty[:0]
+}
+
+// confirmed calls reads that were confirmed, or failed. What a read sees may be newer
+// than its confirmation, so that the rest of many can wait for another turn.
+func (l *loop) confirmed(reads []func(error), err error) {
+	defer l.settle()
+	began := l.now()
+	for i, f := range reads {
+		l.guard(func() { f(err) })
+		rest := reads[i+1:]
+		if len(rest) > 0 && l.now()-began > maxStay && l.group.Do(func() { l.confirmed(rest, err) }) == nil {
+			return
+		}
+	}
 }
 
 // guard runs f; a panic in it is logged.

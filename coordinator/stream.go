@@ -69,6 +69,8 @@ func (l *loop) serveStream(s api.DRPCConch_StreamStream) error {
 	}
 	l.server.streams.Add(1)
 	defer l.server.streams.Done()
+	l.load.streams.Add(1)
+	defer l.load.streams.Add(-1)
 	ctx, stop := context.WithCancel(s.Context())
 	var writer sync.WaitGroup
 	writer.Go(func() { st.write(ctx) })
@@ -172,7 +174,7 @@ func (st *stream) accept(req *api.Request, began time.Time) (item, error) {
 // too.
 func (l *loop) admit(c *call) *api.Error {
 	n, calls := c.load.bytes.Add(int64(c.size)), 0
-	c.load.calls.Add(1)
+	all := c.load.calls.Add(1)
 	bytes := 0
 	if st := c.stream; st != nil {
 		st.mu.Lock()
@@ -188,6 +190,8 @@ func (l *loop) admit(c *call) *api.Error {
 		return stopping()
 	case calls > l.cfg.MaxInFlight:
 		return overloaded("%d requests of this stream await their answers, which is the limit", l.cfg.MaxInFlight)
+	case all > crowdedCalls && calls > c.load.share():
+		return overloaded("%d requests await their answers on this node, of which a stream may have %d", all, c.load.share())
 	case bytes > maxStreamBytes:
 		return overloaded("the requests of this stream that await their answers have %d bytes: at most %d are allowed", bytes, maxStreamBytes)
 	case n > maxLoadBytes:

@@ -59,6 +59,9 @@ func (r *Replica) propose(now time.Duration) {
 // leader makes many small rounds, each of which costs as much as a large one. The wait is bounded, since where the
 // network is slow rounds have to overlap.
 func (r *Replica) gathering(now time.Duration) bool {
+	if r.log.last() >= r.hard.GetCommit()+maxRounds {
+		return true
+	}
 	return r.round.bytes >= gatherBytes && now-r.round.at < r.cfg.Tuning.GatherTime &&
 		r.hard.GetCommit() < r.round.last && r.node.BasicStatus().GetCommit() < r.round.last
 }

@@ -240,14 +240,16 @@ func (r *Replica) apply(entries []*raftpb.Entry) {
 		return
 	}
 	r.batch = r.batch[:0]
+	before := r.work
 	for _, e := range entries {
 		out := Entry{Index: e.GetIndex(), Term: e.GetTerm()}
 		if e.GetType() == raftpb.EntryNormal && len(e.GetData()) > 0 {
 			out.Data = e.GetData()
 		}
 		r.batch = append(r.batch, out)
-		r.since += int64(len(e.GetData())) + entryOverhead
+		r.work += int64(len(e.GetData())) + entryOverhead
 	}
+	r.since += r.work - before
 	last := entries[len(entries)-1]
 	r.cfg.Machine.Apply(r.batch)
 	clear(r.batch)

@@ -79,6 +79,7 @@ type Replica struct {
 	// What was applied.
 	members              membership
 	applied, appliedTerm uint64
+	work                 int64   // bytes applied in this turn
 	batch                []Entry // reused
 	round                round   // what this leader proposed last
 	news                 news    // of commits, not told yet
@@ -122,7 +123,9 @@ const (
 	maxInflightBytes = 16 << 20
 	// Without a bound a leader that cannot commit takes proposals until its memory is full.
 	maxUncommitted = 64 << 20
-	maxApplyBytes  = 4 << 20 // applied in one step, so that a turn stays short
+	// maxApplyBytes is applied in one step, and about twice that in one turn: some ten thousand small requests. A turn that
+	// took longer would hold up heartbeats.
+	maxApplyBytes = 512 << 10
 
 	// maxCatchUp is how many ticks are given at most for the time that has passed: a node that was paused must first hear
 	// what its leader said meanwhile, and not call an election over its own pause.
@@ -132,6 +135,9 @@ const (
 	// gatherBytes is how large a round of proposals is before others wait for its commit. A smaller one has few requests
 	// in it: whoever follows gains nothing by waiting.
 	gatherBytes = 512
+	// maxRounds is how many entries are proposed at most beyond what is committed. A leader that is asked for more than
+	// it can do keeps the rest where it can still be refused.
+	maxRounds = 64
 	// maxParked bounds the reads of followers that raft keeps.
 	maxParked = 1024
 )

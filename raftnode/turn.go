@@ -72,8 +72,9 @@ func (r *Replica) turn(now time.Duration, in Inputs) (Outputs, error) {
 	// 6. Proposals, so that they share the write with everything above.
 	r.propose(now)
 	// 7. All that raft wants done, at least once and until there is nothing more.
+	r.work = 0
 	for range maxReadies {
-		if !r.node.HasReady() {
+		if !r.node.HasReady() || r.work >= maxApplyBytes {
 			break
 		}
 		if err := r.handle(now, r.node.Ready()); err != nil {
@@ -100,8 +101,8 @@ func (r *Replica) turn(now time.Duration, in Inputs) (Outputs, error) {
 	r.cfg.Outbox.Flush()
 	out.Busy = out.Busy || more || r.node.HasReady()
 	out.Next = r.lastTick + r.stride()*r.cfg.Tuning.Tick
-	if r.leading && r.gathering(now) {
-		out.Next = min(out.Next, r.round.at+r.cfg.Tuning.GatherTime)
+	if at := r.round.at + r.cfg.Tuning.GatherTime; r.leading && now < at && r.gathering(now) {
+		out.Next = min(out.Next, at)
 	}
 	if len(r.news.held) > 0 {
 		out.Next = min(out.Next, r.news.due)

@@ -430,19 +430,19 @@ func (c *Cell) Propose(now time.Duration, maxBytes int) [][]byte {
 	}
 	var entries [][]byte
 	rest := c.queue
-	for first := true; first || len(rest) > 0 || len(c.ticker.heard) > 0; first = false {
+	for first := true; first || len(c.queue)-len(rest) < maxRound && len(rest) > 0 || len(c.ticker.heard) > 0; first = false {
 		h := c.ticker.header(now, c.cfg.Wall())
 		b := h.Append(make([]byte, 0, min(maxBytes, len(rest)+64+8*len(h.Heard))))
-		n := fitting(rest, maxBytes-len(b))
+		n := share(rest, maxBytes-len(b))
 		for n == 0 && len(rest) > 0 && len(h.Heard) == 0 {
 			rest = c.unfit(rest, maxBytes)
-			n = fitting(rest, maxBytes-len(b))
+			n = share(rest, maxBytes-len(b))
 		}
 		b = append(b, rest[:n]...)
 		rest = rest[n:]
 		entries = append(entries, b)
 	}
-	if c.queue = c.queue[:0]; cap(c.queue) > maxMessage {
+	if c.queue = append(c.queue[:0], rest...); len(rest) == 0 && cap(c.queue) > maxMessage {
 		c.queue = nil // one burst does not hold memory for ever
 	}
 	return entries
@@ -457,6 +457,23 @@ const eagerFor = 5 * time.Second
 func (c *Cell) Eager(node raftnode.NodeID) bool {
 	at, ok := c.asked[node]
 	return ok && c.now-at < eagerFor
+}
+
+// maxRound is how many bytes of commands are proposed at a time, or one larger
+// command: some five thousand small ones. What is over waits where requests can
+// still be refused, and the others' turns stay short.
+const maxRound = 256 << 10
+
+// share is how many bytes of whole commands go into an entry with so much room.
+func share(commands []byte, room int) int {
+	n := fitting(commands, min(room, maxRound))
+	if n > 0 || len(commands) == 0 {
+		return n
+	}
+	if one, _, err := machine.Split(commands); err == nil && 4+len(one) <= room {
+		return 4 + len(one)
+	}
+	return 0
 }
 
 // fitting is how many bytes of whole commands fit into room.
