@@ -67,7 +67,8 @@ type loop struct {
 	transfers  []*transfer
 	hint       *api.LeaderHint // as last pushed
 	newsAt     time.Duration   // when this node last told the others of itself
-	progressAt time.Duration
+	progressAt time.Duration   // when watches were last told how far everything has been delivered
+	progressTo uint64          // how far that was
 
 	pushed   uint64 // events told to sessions
 	proposed uint64 // entries

@@ -75,6 +75,7 @@ func (l *loop) output(out machine.Output) {
 	if len(out.Changes) > 0 {
 		l.guard(func() { l.changes(out.Changes) })
 	}
+	l.guard(l.compacted)
 }
 
 // leadership takes in that another node, or none, leads.

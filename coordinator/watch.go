@@ -455,11 +455,6 @@ func (l *loop) tellProgress(w *watch, revision uint64) {
 // sweepWatches ends watches whose client has held them up for too long, and
 // tells of progress.
 func (l *loop) sweepWatches(now time.Duration) {
-	progress := now-l.progressAt >= progressEvery
-	if progress {
-		l.progressAt = now
-	}
-	revision := l.machine().Store().Revision()
 	for st := range l.streams {
 		if len(st.behind) > 0 && st.stalled != 0 && now-st.stalled >= l.cfg.WatchStall {
 			for _, w := range slices.Clone(st.behind) {
@@ -468,13 +463,33 @@ func (l *loop) sweepWatches(now time.Duration) {
 			st.stalled = 0
 			delete(l.watches.behind, st)
 		}
-		if !progress || !st.out.room(0) {
+	}
+	if now-l.progressAt >= progressEvery {
+		l.progressAt = now
+		l.progress()
+	}
+}
+
+// progress tells all live watches how far everything has been delivered.
+func (l *loop) progress() {
+	l.progressTo = l.machine().Store().Revision()
+	for st := range l.streams {
+		if !st.out.room(0) {
 			continue
 		}
 		for _, w := range st.watches {
 			if w.live {
-				l.tellProgress(w, revision)
+				l.tellProgress(w, l.progressTo)
 			}
 		}
+	}
+}
+
+// compacted tells of progress when the history has been compacted beyond what
+// quiet watches were told last: a client that knew no more could not go on from
+// there on another connection, though it has missed nothing.
+func (l *loop) compacted() {
+	if l.watches.count > 0 && l.machine().Store().Compacted() > l.progressTo+1 {
+		l.progress()
 	}
 }

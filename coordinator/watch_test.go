@@ -213,3 +213,28 @@ func TestWatchTellsTheEndOfTheHistory(t *testing.T) {
 		t.Errorf("four watches told the end of their history after %v altogether", took)
 	}
 }
+
+// A quiet watch is told how far it is before the history from where it was is
+// gone: its client has missed nothing, and can go on on another connection.
+func TestWatchGoesOnAfterACompaction(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	a := connect(t, c.address(0))
+	began := time.Now()
+	for try := range 4 { // four in less than the interval of progress: none of them waited for it
+		id := a.watch(&api.WatchRequest{Space: api.Space_ELECTIONS, Key: []byte("quiet"), Progress: true})
+		newest := uint64(0)
+		for i := range 10 {
+			newest = a.put("other", fmt.Sprint(try, i))
+		}
+		a.must(&api.Request{Op: &api.Request_Compact{Compact: &api.CompactRequest{Revision: newest}}})
+		r := a.answer(id)
+		if r.GetWatch().GetRevision() != newest {
+			t.Fatalf("after the compaction: %v, want revision %d", r, newest)
+		}
+		b := connect(t, c.address(0))
+		b.watch(&api.WatchRequest{Space: api.Space_ELECTIONS, Key: []byte("quiet"), FromRevision: r.GetWatch().GetRevision() + 1})
+	}
+	if took := time.Since(began); took >= progressEvery {
+		t.Errorf("four watches were told after %v altogether", took)
+	}
+}
