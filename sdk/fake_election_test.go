@@ -226,3 +226,11 @@ func (f *fakeCell) rangeElections(q *api.RangeRequest) *api.Response {
 	}
 	return &api.Response{Result: &api.Response_Range{Range: out}}
 }
+
+// change has the leader proclaim another value. Needs mu.
+func (f *fakeCell) change(name, value string) {
+	e := f.elections[name]
+	f.revision++
+	e.value = []byte(value)
+	f.record(e, nil)
+}

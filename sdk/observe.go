@@ -83,8 +83,15 @@ func (c *Client) observe(ctx context.Context, names KeyRange, opts []ObserveOpti
 	}
 	return func(yield func(LeaderChange, error) bool) {
 		seen := observer{from: o.from, elections: map[string]standing{}}
-		// 1. How things are.
+		next, stop := iter.Pull2(c.Watch(ctx, names, WatchSpace(Elections), FromRevision(o.from), whenInPlace()))
+		defer stop()
+		// 1. How things are, read once the watch is in place: however long that
+		// takes, and whatever is compacted meanwhile, what comes after it is told.
 		if o.from == 0 {
+			if _, err, _ := next(); err != nil {
+				yield(LeaderChange{}, observeError(err))
+				return
+			}
 			now, err := c.electionsNow(ctx, names)
 			if err != nil {
 				yield(LeaderChange{}, err)
@@ -103,7 +110,11 @@ func (c *Client) observe(ctx context.Context, names KeyRange, opts []ObserveOpti
 			}
 		}
 		// 2. What changes from there on.
-		for batch, err := range c.Watch(ctx, names, WatchSpace(Elections), FromRevision(seen.from)) {
+		for {
+			batch, err, ok := next()
+			if !ok {
+				return
+			}
 			if errors.Is(err, ErrLagging) {
 				continue // it goes on from where it was
 			}
@@ -112,8 +123,8 @@ func (c *Client) observe(ctx context.Context, names KeyRange, opts []ObserveOpti
 				return
 			}
 			for _, e := range batch.Events {
-				if e.Deleted {
-					continue // an election is forgotten after nobody has led it for long
+				if e.Deleted || e.KV.ModRevision < seen.from {
+					continue // an election is forgotten after nobody has led it for long; or it was read
 				}
 				change, err := seen.take(e.KV, e.Time)
 				if !yield(change, err) || err != nil {
@@ -146,15 +157,21 @@ type records struct {
 	revision uint64
 }
 
-// electionsNow reads the records of a range as of one revision, page by page.
+// electionsNow reads the records of a range as of one revision, page by page. It
+// begins again when that revision is compacted between two pages.
 func (c *Client) electionsNow(ctx context.Context, names KeyRange) (records, error) {
 	var out records
+	first := names.Key
 	for {
 		opts := []RangeOption{InSpace(Elections), Limit(pageSize)}
 		if out.revision != 0 {
 			opts = append(opts, AtRevision(out.revision))
 		}
 		page, err := c.Range(ctx, names, opts...)
+		if out.revision != 0 && errors.Is(err, ErrCompacted) {
+			out, names.Key = records{}, first
+			continue
+		}
 		if err != nil {
 			return records{}, observeError(err)
 		}

@@ -420,3 +420,67 @@ func TestLeadPanics(t *testing.T) {
 		}
 	})
 }
+
+// The pages of what is observed are of one revision, and it may be compacted
+// between two of them.
+func TestObservePrefixOverCompactions(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		s := open(t, c)
+		for i := range 5 { // three pages
+			lead(t, s, fmt.Sprintf("e/%d", i), "v")
+		}
+		compacted := 0
+		everywhere(f, func(r *api.Request) fault {
+			if r.GetRange().GetRevision() == 0 || compacted == 2 {
+				return fault{}
+			}
+			compacted++
+			f.change("e/0", fmt.Sprintf("v%d", compacted))
+			f.compact = f.revision - 1
+			return fault{refuse: &api.Error{Code: api.Code_COMPACTED, Definite: true, Revision: f.compact + 1}}
+		})
+		next, stop := iter.Pull2(c.ObservePrefix(t.Context(), "e/"))
+		defer stop()
+		for i := range 5 {
+			x, err, _ := next()
+			if err != nil {
+				t.Fatalf("election %d: %v", i, err)
+			}
+			if want := map[bool]string{true: "v2", false: "v"}[i == 0]; x.Election != fmt.Sprintf("e/%d", i) || x.Leader.Value.String() != want {
+				t.Errorf("election %d: %+v", i, x)
+			}
+		}
+		f.with(func() { f.change("e/0", "v3") })
+		if x, err, _ := next(); err != nil || x.Change != Proclaimed || x.Leader.Value.String() != "v3" {
+			t.Errorf("then: %+v, %v", x, err)
+		}
+	})
+}
+
+// What changes, and is compacted, between the reading of how things are and its
+// answer is told all the same.
+func TestObserveWhileItIsCompacted(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		lead(t, open(t, c), "e", "v")
+		everywhere(f, nth(1, fault{delay: 2 * time.Millisecond}, func(r *api.Request) bool {
+			if r.GetRange() == nil {
+				return false
+			}
+			time.AfterFunc(time.Millisecond, func() {
+				f.with(func() {
+					f.change("e", "v1")
+					f.change("e", "v2")
+					f.compact = f.revision
+				})
+			})
+			return true
+		}))
+		next, stop := iter.Pull2(c.Observe(t.Context(), "e"))
+		defer stop()
+		for _, want := range []string{"v", "v1", "v2"} {
+			if x, err, _ := next(); err != nil || x.Leader.Value.String() != want {
+				t.Fatalf("%+v, %v: want %s", x, err, want)
+			}
+		}
+	})
+}

@@ -45,6 +45,7 @@ type watchOptions struct {
 	noPut    bool
 	noDelete bool
 	progress bool
+	inPlace  bool // also one batch without events, when the watch is in place
 }
 
 // WatchSpace watches another space than Keys.
@@ -67,6 +68,9 @@ func NoDeletes() WatchOption { return watchOption(func(o *watchOptions) { o.noDe
 // WithProgress also delivers batches without events: one when the watch is in
 // place, and one now and then while nothing changes.
 func WithProgress() WatchOption { return watchOption(func(o *watchOptions) { o.progress = true }) }
+
+// whenInPlace also delivers a batch without events when the watch is in place.
+func whenInPlace() WatchOption { return watchOption(func(o *watchOptions) { o.inPlace = true }) }
 
 // Batch is the changes of one or several whole revisions, in order.
 type Batch struct {
@@ -212,7 +216,8 @@ func (w *watch) receive(r *api.Response, now time.Duration) {
 	w.partialBytes += resp.SizeVT()
 	if resp.GetStarted() {
 		// In place from where it was asked for, and nothing delivered yet.
-		if w.opts.progress {
+		if w.opts.progress || w.opts.inPlace {
+			w.opts.inPlace = false
 			w.keep(Batch{Revision: w.next - 1}, 0)
 		}
 		return
