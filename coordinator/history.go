@@ -91,6 +91,7 @@ func (l *loop) tell(h *history) {
 type lockTenures struct {
 	name  string
 	limit int
+	known bool
 	open  map[locks.Token]*api.LockTenure
 	over  []*api.LockTenure
 }
@@ -101,6 +102,7 @@ func newLockTenures(name string, limit int) *lockTenures {
 
 func (h *lockTenures) seed(rec store.Record) {
 	if r, err := locks.ReadRecord([]byte(rec.Value)); err == nil {
+		h.known = true
 		h.begin(r.Holders)
 	}
 }
@@ -122,6 +124,7 @@ func (h *lockTenures) event(e *store.Event) {
 	if err != nil {
 		return
 	}
+	h.known = true
 	for _, t := range r.Ended {
 		x := h.open[t.Token]
 		if x == nil {
@@ -139,6 +142,9 @@ func (h *lockTenures) event(e *store.Event) {
 
 // answer lists the newest tenures, oldest first: in the order of their tokens.
 func (h *lockTenures) answer(compacted, revision uint64) *api.Response {
+	if !h.known {
+		return &api.Response{Error: refuse(api.Code_LOCK_NOT_FOUND, "lock %q: nobody ever held it, or that is forgotten", h.name)}
+	}
 	list := h.over
 	for _, x := range h.open {
 		list = append(list, x)
