@@ -50,7 +50,7 @@ const (
 	Code_SESSION_OVER      Code = 13 // the session ended while the claim waited
 	Code_NOT_HOLDER        Code = 14 // (lock, token) is not a grant of that session
 	Code_TOKEN_MISMATCH    Code = 15 // the named token is not the current one
-	Code_LOCK_NOT_FOUND    Code = 16 // nobody holds or awaits that lock
+	Code_LOCK_NOT_FOUND    Code = 16 // nobody holds or awaits that lock; its history: nobody held it, or that is forgotten
 	Code_LIMIT_REACHED     Code = 17 // a table or queue is full
 	Code_NO_SPACE          Code = 18 // the state has reached its quota
 	Code_COMPACTED         Code = 19 // that revision's history is gone
@@ -5129,6 +5129,9 @@ func (x *CampaignResponse) GetPredecessor() *Predecessor {
 // that session does not lead; without both they are an operator's, who acts for
 // whatever session leads with that token, and are refused with TOKEN_MISMATCH.
 // An operator's Resign ends the leadership as broken, and the leader is told.
+// A Resign with a session and no sequence is that session's own, asked for by
+// what acts for it, such as a command that runs under its token: it ends the
+// leadership as released, and the leader is told, with CLAIM_CANCELLED.
 type ProclaimRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Cell          string                 `protobuf:"bytes,1,opt,name=cell,proto3" json:"cell,omitempty"`

@@ -72,6 +72,13 @@ func prepareResign(c *call, q *api.ResignRequest) (item, *api.Error) {
 	if e := checkReason(q.GetReason()); e != nil {
 		return item{}, e
 	}
+	if q.GetSession() != 0 && q.GetSequence() == 0 { // for the leader
+		if e := checkToken(q.GetToken()); e != nil {
+			return item{}, e
+		}
+		leads := machine.Leadership{Request: machine.Request{Session: sessions.ID(q.GetSession())}, Name: locks.Name(q.GetName()), Token: locks.Token(q.GetToken())}
+		return item{call: c, op: &machine.Resign{Leadership: leads, Reason: q.GetReason()}}, checkName("name", q.GetName())
+	}
 	leads, e := leadershipOf(q)
 	return item{call: c, op: &machine.Resign{Leadership: leads, Reason: q.GetReason()}}, e
 }

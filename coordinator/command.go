@@ -45,6 +45,9 @@ func sessionOf(op machine.Op) sessions.ID {
 	case *machine.Proclaim:
 		return o.Session
 	case *machine.Resign:
+		if o.Sequence == 0 {
+			return 0 // from who acts for it
+		}
 		return o.Session
 	case *machine.Transfer:
 		return o.Session

@@ -340,6 +340,31 @@ func TestElectionOperators(t *testing.T) {
 	}
 }
 
+// What acts for a leader resigns in its name, over a connection of its own: it
+// is released, and the leader is told where it is.
+func TestElectionResignedForItsLeader(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	a, b := connect(t, c.address(0)), connect(t, c.address(0))
+	s, other := a.open(time.Minute), a.open(time.Minute)
+	one := a.leads(s, 1, "e", "one")
+	if e := b.call(resign(other, 0, "e", one.GetToken())).GetError(); e.GetCode() != api.Code_NOT_HOLDER {
+		t.Errorf("for a session that does not lead: %v", e)
+	}
+	if e := b.call(resign(s, 0, "e", one.GetToken()+1)).GetError(); e.GetCode() != api.Code_NOT_HOLDER {
+		t.Errorf("with another token: %v", e)
+	}
+	if info := a.election("e"); info.GetToken() != one.GetToken() || info.GetLeader() == nil {
+		t.Errorf("after refusals: %v", info)
+	}
+	b.must(resign(s, 0, "e", one.GetToken()))
+	if e := a.claimEvent(s, 1).GetError(); e.GetCode() != api.Code_CLAIM_CANCELLED || !strings.Contains(e.GetMessage(), "test") {
+		t.Errorf("the leader is told %v", e)
+	}
+	if info := a.election("e"); info.GetLeader() != nil || info.GetLast().GetEnded() != api.EndReason_END_RELEASED {
+		t.Errorf("afterwards: %v", info)
+	}
+}
+
 // A session that was not connected when its lead, its lock and its candidacy
 // ended is told how, whichever node it comes back to.
 func TestEndedWhileAway(t *testing.T) {

@@ -196,7 +196,7 @@ func (s *Session) claimEvent(e *api.ClaimEvent) {
 		case err.Code == CodeSessionOver || err.Code == CodeSessionNotFound:
 			s.lose(sessionLost(s, err))
 		case cl.grant != nil:
-			cl.grant.end(err)
+			cl.grant.ended(err)
 		default:
 			cl.refuse(err)
 		}

@@ -166,6 +166,20 @@ func TestLeaderIsOusted(t *testing.T) {
 			t.Errorf("token %d, the operator was told %d", two.Token(), token)
 		}
 		want(t, "another token", c.ResignElection(t.Context(), "e", one.Token(), ""), ErrTokenMismatch)
+		want(t, "another session", c.ResignAs(t.Context(), "e", a.ID(), two.Token(), ""), ErrNotHolder)
+		want(t, "no session", c.ResignAs(t.Context(), "e", 0, two.Token(), ""), ErrInvalid)
+		// What acts for the leader resigns in its name.
+		own := lead(t, a, "own", "")
+		if err := c.ResignAs(t.Context(), "own", a.ID(), own.Token(), "enough"); err != nil {
+			t.Error(err)
+		}
+		<-own.Done()
+		if want(t, "resigned in its name", own.Err(), ErrResigned); !strings.Contains(own.Err().Error(), "enough") {
+			t.Errorf("the reason is missing: %v", own.Err())
+		}
+		if info, err := c.ShowElection(t.Context(), "own"); err != nil || info.Last.Ended != ReasonReleased {
+			t.Errorf("afterwards: %+v, %v", info, err)
+		}
 		_, err = c.TransferElection(t.Context(), "e", two.Token(), a.ID(), "")
 		want(t, "to no candidate", err, ErrNotFound)
 		if err := c.ProclaimAs(t.Context(), "e", two.Token(), []byte("by hand")); err != nil {

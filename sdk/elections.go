@@ -91,6 +91,22 @@ func (c *Client) ProclaimAs(ctx context.Context, name string, token Token, value
 // is told, with the reason. ErrTokenMismatch and ErrUnknownOutcome as for
 // ProclaimAs.
 func (c *Client) ResignElection(ctx context.Context, name string, token Token, reason string) error {
+	return c.resign(ctx, name, 0, token, reason)
+}
+
+// ResignAs ends the leadership of a session as released, in its name: it is for
+// what acts for the leader and does not have its [Session], such as a command
+// that it runs. The leader is told: its Err is ErrResigned. ErrNotHolder: the
+// session does not lead with that token, and nothing happened;
+// ErrUnknownOutcome as for ProclaimAs.
+func (c *Client) ResignAs(ctx context.Context, name string, session SessionID, token Token, reason string) error {
+	if session == 0 {
+		return invalid("resign", name, "the session is missing: 0 is no session")
+	}
+	return c.resign(ctx, name, session, token, reason)
+}
+
+func (c *Client) resign(ctx context.Context, name string, session SessionID, token Token, reason string) error {
 	if err := checkElection("resign", name); err != nil {
 		return err
 	}
@@ -98,7 +114,7 @@ func (c *Client) ResignElection(ctx context.Context, name string, token Token, r
 		return err
 	}
 	_, err := c.call(ctx, "resign", name, &api.Request{Op: &api.Request_Resign{Resign: &api.ResignRequest{
-		Cell: c.cfg.Cell, Name: name, Token: uint64(token), Reason: reason,
+		Cell: c.cfg.Cell, Session: uint64(session), Name: name, Token: uint64(token), Reason: reason,
 	}}}, once)
 	return err
 }

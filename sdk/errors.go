@@ -74,7 +74,8 @@ var (
 	ErrReleased = errors.New("the lock was released")
 	// ErrBroken: an operator broke the grant, or ended the leadership.
 	ErrBroken = errors.New("the lock was broken by an operator")
-	// ErrResigned: the leader resigned by [Leadership.Resign].
+	// ErrResigned: the leader resigned by [Leadership.Resign], or what acts for
+	// it did, by [Client.ResignAs].
 	ErrResigned = errors.New("the leader resigned")
 	// ErrTransferred: the leadership went to another candidate: the leader
 	// handed it over, a candidate of higher priority pre-empted it, or an
@@ -85,7 +86,8 @@ var (
 	ErrNotHolder = errors.New("not the holder")
 	// ErrTokenMismatch: the token named is not the current one.
 	ErrTokenMismatch = errors.New("not the current token")
-	// ErrLockNotFound: nobody holds or awaits the lock.
+	// ErrLockNotFound: nobody holds or awaits the lock; of its history: nobody
+	// held it, or that is forgotten.
 	ErrLockNotFound = errors.New("no such lock")
 	// ErrCapacityMismatch: the lock is in use with another capacity.
 	ErrCapacityMismatch = errors.New("the lock is in use with another capacity")

@@ -51,9 +51,12 @@ func (f *fakeCell) election(st *fakeStream, r *api.Request) *api.Response {
 		q := op.Resign
 		return f.asLeader(q, func(e *fakeElection) *api.Response {
 			f.applied["resign"]++
-			if c := e.leader; q.GetSession() == 0 {
+			switch c := e.leader; {
+			case q.GetSession() == 0:
 				f.oust(c, api.EndReason_END_BROKEN, api.Code_CLAIM_BROKEN, q.GetReason())
-			} else {
+			case q.GetSequence() == 0:
+				f.oust(c, api.EndReason_END_RELEASED, api.Code_CLAIM_CANCELLED, q.GetReason())
+			default:
 				f.drop(c)
 			}
 			return &api.Response{Result: &api.Response_Resign{Resign: &api.ResignResponse{Revision: f.revision}}}
@@ -114,10 +117,12 @@ func (f *fakeCell) asLeader(q interface {
 }, do func(e *fakeElection) *api.Response) *api.Response {
 	e := f.elections[q.GetName()]
 	leads := e != nil && e.leader != nil && e.leader.token == q.GetToken()
-	if q.GetSession() == 0 {
-		if !leads {
-			return refusal(api.Code_TOKEN_MISMATCH, "not the token of the leader")
-		}
+	switch {
+	case q.GetSession() == 0 && !leads:
+		return refusal(api.Code_TOKEN_MISMATCH, "not the token of the leader")
+	case q.GetSequence() == 0 && q.GetSession() != 0 && (!leads || e.leader.session != q.GetSession()):
+		return refusal(api.Code_NOT_HOLDER, "not a leadership of the session")
+	case q.GetSequence() == 0:
 		return do(e)
 	}
 	return f.once(q.GetSession(), q.GetSequence(), q.GetAcked(), func() *api.Response {

@@ -166,11 +166,20 @@ func (g *grant) end(err error) {
 	g.cancel(err)
 }
 
+// ended ends a grant as the cell tells. What it cancelled was given back by
+// what acts for the leader. Needs mu.
+func (g *grant) ended(err *Error) {
+	if err.Code == CodeClaimCancelled {
+		err.cause = ErrResigned
+	}
+	g.end(err)
+}
+
 // endedUnheard ends a grant that is gone from the cell while the client was not
 // there to be told; why is what the cell remembers of it, if anything. Needs mu.
 func (g *grant) endedUnheard(op string, why *api.Error) {
 	if why != nil {
-		g.end(fromWire(op, g.Name(), why))
+		g.ended(fromWire(op, g.Name(), why))
 		return
 	}
 	err := &Error{Op: op, Name: g.Name(), Code: CodeClaimBroken, Definite: true, Token: g.token,

@@ -140,7 +140,9 @@ func (o *Proclaim) check() error {
 	return elections.CheckValue(o.Value)
 }
 
-// Resign ends the leadership (Name, Token); an operator's breaks it.
+// Resign ends the leadership (Name, Token); an operator's breaks it. Without a
+// sequence it comes from who acts for the leader, which is a session that has to
+// be told: what runs under its token, and does not know its sequences.
 type Resign struct {
 	Leadership
 	Reason string // an operator's
@@ -158,7 +160,13 @@ func (o *Resign) read(r *record.Reader) {
 }
 
 func (o *Resign) check() error {
-	if err := o.Leadership.check(); err != nil {
+	var err error
+	if o.Session != 0 && o.Sequence == 0 && o.Acked == 0 {
+		err = checkGrant(o.Name, o.Token)
+	} else {
+		err = o.Leadership.check()
+	}
+	if err != nil {
 		return err
 	}
 	return checkReason(o.Reason)

@@ -133,7 +133,7 @@ func inUse(id locks.ClaimID, what string) Reply {
 // asLeader runs a command of a leader once, or an operator's. needed: it gives
 // something back when its session leads.
 func (m *Machine) asLeader(o *Leadership, needed bool, f func() Reply) Reply {
-	if o.Session == 0 {
+	if o.Session == 0 || o.Sequence == 0 {
 		return f()
 	}
 	c := m.elections.Leading(o.Name, o.Token)
@@ -180,6 +180,8 @@ func (m *Machine) resign(o *Resign) Reply {
 		return refuseLeader(err)
 	case o.Session == 0:
 		m.leaderOver(c, ClaimBroken, "an operator ended the leadership: "+o.Reason)
+	case o.Sequence == 0:
+		m.leaderOver(c, ClaimCancelled, "it was resigned in the leader's name: "+o.Reason)
 	default:
 		m.bar(o.Session, c.ID.Sequence, "was resigned")
 	}

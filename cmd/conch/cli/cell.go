@@ -24,6 +24,7 @@ type cell interface {
 	ObservePrefix(ctx context.Context, prefix string, opts ...sdk.ObserveOption) iter.Seq2[sdk.LeaderChange, error]
 	ProclaimAs(ctx context.Context, name string, token sdk.Token, value []byte) error
 	ResignElection(ctx context.Context, name string, token sdk.Token, reason string) error
+	ResignAs(ctx context.Context, name string, session sdk.SessionID, token sdk.Token, reason string) error
 	TransferElection(ctx context.Context, name string, token sdk.Token, to sdk.SessionID, reason string) (sdk.Token, error)
 
 	Sessions(ctx context.Context) ([]sdk.SessionInfo, error)

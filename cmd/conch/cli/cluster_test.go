@@ -503,6 +503,8 @@ func TestCluster(t *testing.T) {
 			"not the token":                       {"elections", "resign", "primary", "--token", "999999"},
 			"999999":                              {"elections", "transfer", "primary", "--to", "999999"},
 			"no election":                         {"elections", "show", "nobody-ever-led"},
+			"no history of an election":           {"elections", "history", "nobody-ever-led"},
+			"no history of a lock":                {"locks", "history", "nobody-ever-held"},
 		} {
 			if got := c.does(args...); got.code != 1 {
 				t.Errorf("%q: exit status %d: %s (%s)", args, got.code, got.err, says)
@@ -580,6 +582,25 @@ func TestCluster(t *testing.T) {
 		c.must("elections", "resign", "short", "--reason", "test")
 		if got := h.exit(); got.code != 70 || !strings.Contains(got.err, "leadership of short was lost") || h.alive() {
 			t.Errorf("exit status %d: %s", got.code, got.err)
+		}
+	})
+
+	t.Run("resigned by its own command", func(t *testing.T) {
+		h := c.start("elect", "own", "--once")
+		h.runs()
+		cmd := c.command("elections", "resign", "own", "--reason", "enough")
+		for _, name := range []string{"CONCH_ELECTION", "CONCH_TOKEN", "CONCH_SESSION"} {
+			cmd.Env = append(cmd.Env, name+"="+h.env(name))
+		}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if got := h.exit(); got.code != 70 || !strings.Contains(got.err, "enough") || h.alive() {
+			t.Errorf("exit status %d: %s", got.code, got.err)
+		}
+		var history struct{ Tenures []struct{ Ended string } }
+		if c.asks(&history, "elections", "history", "own"); len(history.Tenures) != 1 || history.Tenures[0].Ended != "released" {
+			t.Errorf("history: %+v", history)
 		}
 	})
 

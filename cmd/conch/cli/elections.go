@@ -182,6 +182,19 @@ func (a *App) leaderToken(ctx context.Context, c cell, op, name, flag string) (s
 	return e.Leader.Token, nil
 }
 
+// ownLeader is the session that leads with the token, when this is run under its
+// leadership by conch elect; 0: it is not.
+func (a *App) ownLeader(name string, token sdk.Token) sdk.SessionID {
+	election, _ := a.Getenv("CONCH_ELECTION")
+	own, _ := a.Getenv("CONCH_TOKEN")
+	text, _ := a.Getenv("CONCH_SESSION")
+	session, err := strconv.ParseUint(text, 10, 63)
+	if err != nil || election != name || own != token.String() {
+		return 0
+	}
+	return sdk.SessionID(session)
+}
+
 // checkToken refuses a --token before anything is asked of a cluster.
 func checkToken(token string) error {
 	if token == "" {
@@ -251,7 +264,9 @@ func (a *App) electionsResign() *cobra.Command {
 	c := &cobra.Command{
 		Use: "resign NAME", Short: "End a leadership; the next candidate leads",
 		Long: `Resign ends the leadership of NAME, and the next candidate leads. The leader is told;
-one that does not listen is stopped by the fencing token alone.
+one that does not listen is stopped by the fencing token alone. The history has it as
+released when a command under conch elect resigns for its own leader, and as broken when
+anybody else does it.
 
 ` + actsFor,
 		Example: `  conch elections resign primary --reason "maintenance of host a"`,
@@ -269,7 +284,12 @@ one that does not listen is stopped by the fencing token alone.
 				if err != nil {
 					return err
 				}
-				if err := c.ResignElection(ctx, args[0], t, why); err != nil {
+				if leader := a.ownLeader(args[0], t); leader != 0 {
+					err = c.ResignAs(ctx, args[0], leader, t, why)
+				} else {
+					err = c.ResignElection(ctx, args[0], t, why)
+				}
+				if err != nil {
 					return err
 				}
 				return a.results().Done(fmt.Sprintf("ended the leadership of %s, token %d", args[0], t), map[string]any{"name": args[0], "token": t})

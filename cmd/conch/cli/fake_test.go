@@ -121,6 +121,10 @@ func (f *fakeCell) ResignElection(_ context.Context, name string, token sdk.Toke
 	f.called("resign " + name + " " + token.String() + " " + reason)
 	return f.err
 }
+func (f *fakeCell) ResignAs(_ context.Context, name string, session sdk.SessionID, token sdk.Token, reason string) error {
+	f.called("resign as " + session.String() + " " + name + " " + token.String() + " " + reason)
+	return f.err
+}
 func (f *fakeCell) TransferElection(_ context.Context, name string, token sdk.Token, to sdk.SessionID, reason string) (sdk.Token, error) {
 	f.called("transfer " + name + " " + token.String() + " to " + to.String() + " " + reason)
 	return 92, f.err
