@@ -9,8 +9,13 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == child.GuardArg {
-		os.Exit(child.Guard(os.Args[2:]))
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case child.GuardArg:
+			os.Exit(child.Guard(os.Args[2:]))
+		case "serve", "dev":
+			relax()
+		}
 	}
 	os.Exit(cli.New().Run(os.Args[1:]))
 }
