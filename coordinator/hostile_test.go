@@ -21,10 +21,22 @@ import (
 // TestSlowReader: a client that asks for much and reads nothing is cut off, and
 // another one does not notice.
 func TestSlowReader(t *testing.T) {
-	c := newCluster(t, 1, func(cfg *Config) {
-		cfg.MaxQueueBytes = 8 << 20
-		cfg.WriteTimeout = 30 * time.Second // it is the queue that has to be full
+	t.Run("too much waits", func(t *testing.T) {
+		slowReader(t, 64, func(cfg *Config) {
+			cfg.MaxQueueBytes = 8 << 20
+			cfg.WriteTimeout = 30 * time.Second // it is the queue that has to be full
+		})
 	})
+	t.Run("it waits too long", func(t *testing.T) {
+		slowReader(t, 16, func(cfg *Config) {
+			cfg.MaxQueueBytes = 256 << 20
+			cfg.WriteTimeout = 300 * time.Millisecond
+		})
+	})
+}
+
+func slowReader(t *testing.T, ranges uint64, configure func(*Config)) {
+	c := newCluster(t, 1, configure)
 	good := connect(t, c.address(0))
 	big := strings.Repeat("v", 1<<20)
 	for i := range 3 {
@@ -51,7 +63,7 @@ func TestSlowReader(t *testing.T) {
 	if err := send(2, drpcwire.KindMessage, hello); err != nil {
 		t.Fatal(err)
 	}
-	for i := range uint64(64) {
+	for i := range ranges {
 		b, _ := (&api.ClientFrames{Requests: []*api.Request{{Id: 2 + i, Op: &api.Request_Range{Range: &api.RangeRequest{
 			Key: []byte("big0"), RangeEnd: []byte("big9"),
 		}}}}}).MarshalVT()

@@ -172,6 +172,13 @@ func (o *outbox) room(size int) bool {
 	return false
 }
 
+// isCut says that the client was cut off because too much waited for it.
+func (o *outbox) isCut() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.cut
+}
+
 // waiting is the bytes that are not written yet.
 func (o *outbox) waiting() int {
 	o.mu.Lock()

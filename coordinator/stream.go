@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -241,14 +242,19 @@ func (st *stream) makeRoom(ctx context.Context) error {
 // push queues a response. Whoever pushes sees to it that the writer wakes.
 func (st *stream) push(r *api.Response) {
 	if st.out.add(r) {
-		st.loop.load.metrics.cutOff.Inc()
-		st.loop.log.Warn().Str("client", st.address()).Int("bytes_allowed", st.loop.cfg.MaxQueueBytes).
-			Msg("a client did not read what it was sent and is cut off")
+		st.cutOff()
 		if st.conn != nil {
 			st.conn.rush()
 		}
 		st.out.signal()
 	}
+}
+
+// cutOff takes note of a client that is cut off, for what it does not read.
+func (st *stream) cutOff() {
+	st.loop.load.metrics.cutOff.Inc()
+	st.loop.log.Warn().Str("client", st.address()).Int("bytes_waiting", st.out.waiting()).Int("bytes_allowed", st.loop.cfg.MaxQueueBytes).
+		Msg("a client did not read what it was sent and is cut off")
 }
 
 // tell queues a response on the loop, which wakes the writer in the end.
@@ -336,6 +342,9 @@ func (st *stream) finish(e *api.Error) {
 
 // broken closes the connection, which ends the reader, too.
 func (st *stream) broken(err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) && !st.out.isCut() { // WriteTimeout
+		st.cutOff()
+	}
 	st.loop.log.Debug().Err(err).Str("client", st.address()).Msg("a client cannot be written to")
 	if st.conn != nil {
 		_ = st.conn.Close()
