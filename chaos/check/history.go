@@ -243,14 +243,6 @@ func Read(r io.Reader) (*History, error) {
 	return h, nil
 }
 
-// name is the one lock, election of an operation that has one.
-func (o *Operation) name() string {
-	if len(o.Claim) == 0 {
-		return ""
-	}
-	return o.Claim[0].Name
-}
-
 func (o *Operation) String() string {
 	s := fmt.Sprintf("%s by %s [%v, ", o.Kind, o.Client, o.Invoke)
 	if o.Return == Forever {

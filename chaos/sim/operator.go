@@ -12,13 +12,11 @@ import (
 // operator changes who belongs to the cell, as a person with a plan does: one
 // change after the other, asking the leader, and looking what came of it.
 type operator struct {
-	w        *world
-	rng      *rand.Rand
-	goals    []goal
-	asking   bool // a change is under way
-	doubt    bool // the last one may or may not have happened
-	leaving  *node
-	replaces bool
+	w      *world
+	rng    *rand.Rand
+	goals  []goal
+	asking bool // a change is under way
+	doubt  bool // the last one may or may not have happened
 }
 
 // goal is something the operator wants.
@@ -26,7 +24,6 @@ type goal struct {
 	add    bool  // a node joins first
 	node   *node // that joins, once it is there
 	remove *node // that leaves then; nil: nobody
-	late   time.Duration
 }
 
 // mostVoters is up to how many the operator lets the cell grow.
