@@ -83,8 +83,13 @@ func (c *Client) observe(ctx context.Context, names KeyRange, opts []ObserveOpti
 	}
 	return func(yield func(LeaderChange, error) bool) {
 		seen := observer{from: o.from, elections: map[string]standing{}}
-		next, stop := iter.Pull2(c.Watch(ctx, names, WatchSpace(Elections), FromRevision(o.from), whenInPlace()))
-		defer stop()
+		var next func() (Batch, error, bool)
+		var stop func()
+		place := func(from uint64) {
+			next, stop = iter.Pull2(c.Watch(ctx, names, WatchSpace(Elections), FromRevision(from), whenInPlace()))
+		}
+		place(o.from)
+		defer func() { stop() }()
 		// 1. How things are, read once the watch is in place: however long that
 		// takes, and whatever is compacted meanwhile, what comes after it is told.
 		if o.from == 0 {
@@ -117,6 +122,16 @@ func (c *Client) observe(ctx context.Context, names KeyRange, opts []ObserveOpti
 			}
 			if errors.Is(err, ErrLagging) {
 				continue // it goes on from where it was
+			}
+			if errors.Is(err, ErrCompacted) && names.End == "" {
+				// The history of the cell is gone; it may have had nothing of this
+				// election.
+				stop()
+				place(0)
+				var same bool
+				if same, err = c.unchanged(ctx, names, &seen, next, err); same {
+					continue
+				}
 			}
 			if err != nil {
 				yield(LeaderChange{}, observeError(err))
@@ -184,6 +199,27 @@ func (c *Client) electionsNow(ctx context.Context, names KeyRange) (records, err
 		}
 		names.Key = page.KVs[len(page.KVs)-1].Key + "\x00"
 	}
+}
+
+// unchanged says whether an election is as it was seen last, once a new watch is
+// in place; then nothing was missed, and the observer goes on from there. If not,
+// it gives what there is to say, or what was to be said before.
+func (c *Client) unchanged(ctx context.Context, names KeyRange, seen *observer, next func() (Batch, error, bool), before error) (bool, error) {
+	if len(seen.elections) == 0 {
+		return false, before
+	}
+	if _, err, _ := next(); err != nil {
+		return false, err
+	}
+	now, err := c.electionsNow(ctx, names)
+	if err != nil {
+		return false, err
+	}
+	if len(now.records) == 0 || now.records[0].ModRevision != seen.elections[names.Key].revision {
+		return false, before
+	}
+	seen.from = now.revision + 1
+	return true, nil
 }
 
 // observer holds what comes against what it has seen, so that a gap or a repeat

@@ -457,6 +457,49 @@ func TestObservePrefixOverCompactions(t *testing.T) {
 	})
 }
 
+// An observer that was away while the history was compacted goes on when its
+// election is as it was, and is told so when it is not.
+func TestObserveAwayOverCompactions(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		lead(t, open(t, c), "e", "v")
+		next, stop := iter.Pull2(c.Observe(t.Context(), "e"))
+		defer stop()
+		if x, err, _ := next(); err != nil || x.Leader.Value.String() != "v" {
+			t.Fatalf("%+v, %v", x, err)
+		}
+		away := func(happens func()) {
+			synctest.Wait()
+			f.with(func() {
+				for _, n := range f.nodes {
+					n.down = true
+				}
+			})
+			for e := range f.nodes {
+				f.cut(e)
+			}
+			synctest.Wait()
+			f.with(func() {
+				happens()
+				f.revision += 10
+				f.compact = f.revision
+				for _, n := range f.nodes {
+					n.down = false
+				}
+			})
+		}
+		for _, value := range []string{"v1", "v2"} {
+			away(func() {})
+			time.AfterFunc(time.Second, func() { f.with(func() { f.change("e", value) }) })
+			if x, err, _ := next(); err != nil || x.Change != Proclaimed || x.Leader.Value.String() != value {
+				t.Fatalf("%+v, %v: want %s", x, err, value)
+			}
+		}
+		away(func() { f.change("e", "v3") })
+		_, err, _ := next()
+		want(t, "after a change that was missed", err, ErrCompacted)
+	})
+}
+
 // What changes, and is compacted, between the reading of how things are and its
 // answer is told all the same.
 func TestObserveWhileItIsCompacted(t *testing.T) {
