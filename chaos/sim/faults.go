@@ -79,6 +79,14 @@ func (w *world) pauseNode(n *node, d time.Duration) {
 	n.paused = max(n.paused, w.now+d)
 }
 
+// resume ends a pause.
+func (n *node) resume() {
+	if n.paused > n.w.now {
+		n.paused = n.w.now
+		n.wake(0)
+	}
+}
+
 func (w *world) transfer(rng *rand.Rand) {
 	l := w.leader()
 	if l == nil || w.now < l.paused {

@@ -24,6 +24,7 @@ func (w *world) heal() {
 		n.disarm()
 		n.emptied()
 		n.slow = time.Millisecond
+		n.resume()
 		n.start()
 	}
 }
