@@ -27,7 +27,7 @@ type Tuning struct {
 	MaxProposal int
 
 	// SnapshotBytes is how many bytes of entries are applied before the next snapshot is begun, and so how much a restart
-	// has to apply again. Default 32 MiB, some half a million requests.
+	// has to apply again. Default 16 MiB, some quarter of a million requests.
 	SnapshotBytes int64
 	// SnapshotEntries is the same in entries. Default 1,000,000.
 	SnapshotEntries uint64
@@ -64,7 +64,7 @@ func (t Tuning) withDefaults() Tuning {
 	defaultTo(&t.GatherTime, time.Millisecond)
 	defaultTo(&t.NewsDelay, time.Millisecond)
 	defaultTo(&t.MaxProposal, 1<<20)
-	defaultTo(&t.SnapshotBytes, 32<<20)
+	defaultTo(&t.SnapshotBytes, 16<<20)
 	defaultTo(&t.SnapshotEntries, 1_000_000)
 	defaultTo(&t.SnapshotSlices, 1)
 	defaultTo(&t.TrailingEntries, 10_000)
