@@ -86,6 +86,10 @@ func (r *Replica) snapshotDue(now time.Duration) bool {
 	if len(r.files) == 0 || r.applied <= r.files[0].index || now < r.notBefore {
 		return false
 	}
+	// Where the newest snapshot was lost, the log is marked beyond what has been applied again so far.
+	if r.applied < r.wal.Stats().Base {
+		return false
+	}
 	// A new member may need one that knows it.
 	return r.log.wanted || r.since >= r.cfg.Tuning.SnapshotBytes || r.applied-r.files[0].index >= r.cfg.Tuning.SnapshotEntries
 }
