@@ -44,6 +44,7 @@
 //  8. Answers to reads and requests.
 //  9. A few pieces of a snapshot, when enough was applied since the last one.
 //  10. In a quiet moment, a frame that makes the durability of the last one known in the log.
+//  11. News of commits that nothing overtook in time, and what the machine has sent.
 //
 // # Snapshots
 //
