@@ -74,7 +74,7 @@ func (r *runner) judge(ctx context.Context, report *report) []string {
 		return []string{fmt.Sprintf("the end of the history cannot be told: %v", err)}
 	}
 	h := r.history.History()
-	if err := r.watchers.finish(ctx, upto, elections, h); err != nil {
+	if err := r.watchers.finish(ctx, upto, elections, r.downForGood, h); err != nil {
 		return []string{err.Error()}
 	}
 	report.history, report.revisions, report.queues = len(h.Operations), upto, len(h.Queues)

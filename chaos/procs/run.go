@@ -340,7 +340,7 @@ func (r *runner) guard(ctx context.Context) {
 }
 
 // grantWithin is how long after everything has healed every client must have
-// got a lock that it asked for.
+// got a lock that it asked for: every client that has a node to ask.
 const grantWithin = 15 * time.Second
 
 // progress waits for that and says who did not.
@@ -353,7 +353,7 @@ func (r *runner) progress(ctx context.Context, report *report) []string {
 	for {
 		var waiting []string
 		for _, w := range r.everybody() {
-			if w.grants.Load() <= before[w] {
+			if w.grants.Load() <= before[w] && !r.downForGood(w.Pinned) {
 				waiting = append(waiting, w.Name)
 			}
 		}
@@ -371,6 +371,16 @@ func (r *runner) progress(ctx context.Context, report *report) []string {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// downForGood: nobody who stays with this node gets an answer any more.
+func (r *runner) downForGood(node string) bool {
+	for i := range r.dead {
+		if r.dead[i].Load() && r.node(i).Name == node {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *runner) everybody() []*worker {

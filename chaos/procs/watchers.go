@@ -24,7 +24,7 @@ import (
 type watcher struct {
 	check.Watch
 	endpoints []string
-	pinned    bool
+	pinned    string // the node that it stays with; empty: it goes where the leader is
 	observe   bool // through the SDK's observer, which adds nothing but what it leaves out
 	restless  *rand.Rand
 	reached   atomic.Uint64
@@ -61,7 +61,7 @@ func (r *runner) watch() *watchers {
 		o := add("observer at "+n.Name, check.OfElections)
 		o.observe = true
 		for _, x := range []*watcher{w, o} {
-			x.endpoints, x.pinned = []string{n.Endpoint}, true
+			x.endpoints, x.pinned = []string{n.Endpoint}, n.Name
 			all.others = append(all.others, x)
 		}
 	}
@@ -82,7 +82,7 @@ func (w *watcher) follow(ctx context.Context) error {
 	var c *sdk.Client
 	for c == nil {
 		var err error
-		if c, err = sdk.Dial(ctx, sdk.Config{Endpoints: w.endpoints, Name: w.Name, IgnoreLeader: w.pinned}); err != nil && ctx.Err() != nil {
+		if c, err = sdk.Dial(ctx, sdk.Config{Endpoints: w.endpoints, Name: w.Name, IgnoreLeader: w.pinned != ""}); err != nil && ctx.Err() != nil {
 			return err
 		}
 	}
@@ -121,12 +121,16 @@ func (w *watcher) follow(ctx context.Context) error {
 
 // finish waits until all have been told of everything up to a revision, and adds
 // them to the history. Observers are told of elections alone: when nothing
-// changes there, they say nothing.
-func (x *watchers) finish(ctx context.Context, upto, electionsUpto uint64, h *check.History) error {
+// changes there, they say nothing. Those of a node that is down for good are
+// judged by what they were told until then.
+func (x *watchers) finish(ctx context.Context, upto, electionsUpto uint64, down func(node string) bool, h *check.History) error {
 	for _, w := range slices.Concat(x.audit, x.others) {
 		w.Upto = upto
 		if w.observe {
 			w.Upto = electionsUpto
+		}
+		if down(w.pinned) {
+			w.Upto = min(w.Upto, w.reached.Load())
 		}
 		for w.reached.Load() < w.Upto {
 			x.mu.Lock()
