@@ -123,7 +123,8 @@ func (r *Replica) mayChange(req ChangeRequest) error {
 	return nil
 }
 
-// caughtUp tells why a learner cannot vote yet: it would have to copy the log before the group could commit with it.
+// caughtUp tells why a member cannot be counted on yet: it would have to copy the log before the group could commit with
+// it, or is not there.
 func (r *Replica) caughtUp(id NodeID) error {
 	var match uint64
 	active := false

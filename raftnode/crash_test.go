@@ -275,9 +275,6 @@ func crashTrace(t *testing.T, seed uint64, operations int, wrong func(*acknowled
 // afterwards.
 func TestCrashOfTheWholeDirectory(t *testing.T) {
 	operations, seeds := setting(t, crashOperations, 250), setting(t, crashSeeds, 1)
-	if testing.Short() {
-		operations = 100
-	}
 	for seed := range uint64(seeds) {
 		crashes, err := crashTrace(t, seed, operations, nil)
 		if err != nil {

@@ -19,8 +19,9 @@ var (
 	ErrChangeInProgress = errors.New("raftnode: another change of members is under way; nothing was done")
 	// ErrBadChange refuses a change of members that makes no sense for the members there are; nothing happened.
 	ErrBadChange = errors.New("raftnode: change of members refused; nothing was done")
-	// ErrNotCaughtUp refuses to promote a learner that lacks too much of the log; nothing happened.
-	ErrNotCaughtUp = errors.New("raftnode: the learner has not caught up yet; nothing was done")
+	// ErrNotCaughtUp refuses to promote a learner, or to hand leadership to a voter, that lacks too much of the log or
+	// was not heard of lately; nothing happened.
+	ErrNotCaughtUp = errors.New("raftnode: the member has not caught up; nothing was done")
 	// ErrUnknownOutcome ends a change whose fate the node lost sight of, as after a change of leader: look at the members.
 	ErrUnknownOutcome = errors.New("raftnode: it is unknown whether the change happened")
 	// ErrBadMessage is wrapped by the errors that name what is wrong with a message of a peer. Such a message is dropped.

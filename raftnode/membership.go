@@ -113,6 +113,11 @@ func (m membership) voter(id NodeID) bool {
 	return slices.Contains(m.conf.GetVoters(), uint64(id)) || slices.Contains(m.conf.GetVotersOutgoing(), uint64(id))
 }
 
+// otherVoter tells whether somebody else has a vote.
+func (m membership) otherVoter(self NodeID) bool {
+	return slices.ContainsFunc(m.conf.GetVoters(), func(id uint64) bool { return id != uint64(self) })
+}
+
 func (m membership) learner(id NodeID) bool { return slices.Contains(m.conf.GetLearners(), uint64(id)) }
 
 func (m membership) wasRemoved(id NodeID) bool {

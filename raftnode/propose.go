@@ -15,7 +15,7 @@ type round struct {
 
 // propose asks the machine for payloads and hands them to raft, many at a time.
 func (r *Replica) propose(now time.Duration) {
-	if !r.leading || r.transfer != nil || r.gathering(now) {
+	if !r.leading || r.handingOver() || r.gathering(now) {
 		return
 	}
 	limit := r.cfg.Tuning.MaxProposal

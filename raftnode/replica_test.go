@@ -150,6 +150,38 @@ func TestTransfer(t *testing.T) {
 	}
 }
 
+// Raft takes no proposal while it hands over. Whoever asks for a hand-over to a node that is cut off, again and again,
+// must not stop the group with it.
+func TestTransferToOneThatIsCutOffStopsNobody(t *testing.T) {
+	c := newCluster(t, 7, 3, smallTuning())
+	l := c.leader()
+	to := l.id%3 + 1
+	c.node(to).crash(disk.KeepUnsynced(), true)
+	c.run(3 * time.Second)
+	refused := 0
+	for i := range 5 {
+		answered := false
+		l.in.Transfers = []TransferRequest{{To: to, Done: func(err error) {
+			if answered = true; errors.Is(err, ErrTransferFailed) && errors.Is(err, ErrNotCaughtUp) {
+				refused++
+			}
+		}}}
+		l.due = c.now
+		c.run(10 * time.Millisecond)
+		before := l.machine.index
+		l.propose(fmt.Sprintf("meanwhile %d", i))
+		l.due = c.now
+		c.until("a proposal", 100*time.Millisecond, func() bool { return l.machine.index > before })
+		if answered {
+			t.Error("the hand-over ended before the proposal did: it proves nothing")
+		}
+		c.until("an answer", 5*time.Second, func() bool { return answered })
+	}
+	if refused != 5 {
+		t.Errorf("%d of 5 hand-overs were refused because the node was not heard of", refused)
+	}
+}
+
 func TestTransferToADeadNodeFails(t *testing.T) {
 	c := newCluster(t, 7, 3, smallTuning())
 	l := c.leader()

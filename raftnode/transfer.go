@@ -8,32 +8,31 @@ import (
 	"go.etcd.io/raft/v3/tracker"
 )
 
-// transfer is a hand-over of leadership under way.
+// transfer is a hand-over of leadership under way. Raft takes no proposal from when it has begun until it is over, so it
+// begins when the successor is there and nearly has the log: one that is cut off would stop the group for nothing.
 type transfer struct {
-	to       NodeID
+	to       NodeID // 0 until it has begun: whoever is furthest along then
+	begun    bool
 	done     func(error)
 	deadline time.Duration
 }
 
 // beginTransfer starts to hand leadership over.
 func (r *Replica) beginTransfer(now time.Duration, req TransferRequest) {
-	to := req.To
-	if to == 0 {
-		to = r.bestSuccessor()
-	}
 	switch {
 	case r.role != Leader:
 		req.Done(ErrNotLeader)
-	case to == r.cfg.Node:
+	case req.To == r.cfg.Node:
 		req.Done(nil)
 	case r.transfer != nil:
 		req.Done(fmt.Errorf("%w (to %v)", ErrTransferInProgress, r.transfer.to))
-	case !r.members.voter(to):
-		req.Done(fmt.Errorf("%w: %v is no voter of the group", ErrTransferFailed, to))
+	case req.To == 0 && !r.members.otherVoter(r.cfg.Node):
+		req.Done(fmt.Errorf("%w: there is no other voter", ErrTransferFailed))
+	case req.To != 0 && !r.members.voter(req.To):
+		req.Done(fmt.Errorf("%w: %v is no voter of the group", ErrTransferFailed, req.To))
 	default:
-		// Raft gives up after one election time; one more for the news to arrive.
-		r.transfer = &transfer{to, req.Done, now + 2*r.electionTime()}
-		r.node.TransferLeader(uint64(to))
+		r.transfer = &transfer{to: req.To, done: req.Done, deadline: now + 2*r.electionTime()}
+		r.checkTransfer(now)
 	}
 }
 
@@ -49,21 +48,41 @@ func (r *Replica) bestSuccessor() NodeID {
 	return best
 }
 
-// checkTransfer ends the hand-over when its outcome is known.
+// checkTransfer begins the hand-over when it can, and ends it when its outcome is known.
 func (r *Replica) checkTransfer(now time.Duration) {
 	t := r.transfer
-	if t == nil {
-		return
-	}
 	switch {
-	case r.leader == t.to:
-		r.transfer = nil
-		t.done(nil)
-	case r.role != Leader && r.leader != 0:
-		r.transfer = nil
-		t.done(fmt.Errorf("%w: %v leads instead of %v", ErrTransferFailed, r.leader, t.to))
-	case now >= t.deadline:
-		r.transfer = nil
-		t.done(fmt.Errorf("%w: %v did not take over in time", ErrTransferFailed, t.to))
+	case t == nil:
+	case t.begun && r.leader == t.to:
+		r.endTransfer(nil)
+	case r.role != Leader && (r.leader != 0 || !t.begun):
+		r.endTransfer(fmt.Errorf("%w: %v leads instead of %v", ErrTransferFailed, r.leader, t.to))
+	case t.begun && now >= t.deadline:
+		r.endTransfer(fmt.Errorf("%w: %v did not take over in time", ErrTransferFailed, t.to))
+	case !t.begun:
+		to := t.to
+		if to == 0 {
+			to = r.bestSuccessor()
+		}
+		err := r.caughtUp(to)
+		switch {
+		case err == nil:
+			// Raft gives up after one election time; one more for the news to arrive.
+			t.to, t.begun, t.deadline = to, true, now+2*r.electionTime()
+			r.node.TransferLeader(uint64(to))
+		case now >= t.deadline:
+			r.endTransfer(fmt.Errorf("%w: %w", ErrTransferFailed, err))
+		}
 	}
+}
+
+// handingOver tells whether raft would drop a proposal now.
+func (r *Replica) handingOver() bool {
+	return r.transfer != nil && r.transfer.begun && r.node.BasicStatus().LeadTransferee != 0
+}
+
+func (r *Replica) endTransfer(err error) {
+	done := r.transfer.done
+	r.transfer = nil
+	done(err)
 }

@@ -25,7 +25,7 @@ type watcher struct {
 	check.Watch
 	endpoints []string
 	pinned    string // the node that it stays with; empty: it goes where the leader is
-	observe   bool // through the SDK's observer, which adds nothing but what it leaves out
+	observe   bool   // through the SDK's observer, which adds nothing but what it leaves out
 	restless  *rand.Rand
 	reached   atomic.Uint64
 }
