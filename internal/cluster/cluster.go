@@ -29,6 +29,9 @@ type Config struct {
 	// Hosts are where the nodes run, one each; empty: all on 127.0.0.1, on free
 	// ports.
 	Hosts []Host
+	// Piped has the nodes write their log to a pipe that is read here and copied
+	// to their LogFile, so that Mute can stop reading.
+	Piped bool
 }
 
 // Host is a network of its own for a node.
@@ -76,6 +79,9 @@ func New(cfg Config) (*Cluster, error) {
 	}
 	for _, n := range c.nodes {
 		n.binary, n.members, n.more = cfg.Binary, strings.Join(members, ","), cfg.Args
+		if cfg.Piped {
+			n.reader = newReader()
+		}
 	}
 	return c, nil
 }

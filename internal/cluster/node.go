@@ -26,6 +26,7 @@ type Node struct {
 	members string   // of --initial-cluster
 	more    []string // further arguments
 	enter   []string // the command that runs another one on the node's host
+	reader  *reader  // of standard error; nil: the process writes to the log itself
 
 	mu  sync.Mutex
 	run *run // nil: never started
@@ -50,20 +51,37 @@ func (n *Node) Start() error {
 	if err != nil {
 		return fmt.Errorf("node %s: %w", n.Name, err)
 	}
-	defer log.Close()
+	stderr, ended := log, make(chan struct{})
+	read := make(<-chan struct{})
+	if n.reader != nil {
+		if stderr, read, err = n.reader.pipe(log, ended); err != nil {
+			log.Close()
+			return fmt.Errorf("node %s: %w", n.Name, err)
+		}
+	}
+	closeLog := func() {
+		close(ended)
+		if n.reader != nil {
+			_ = stderr.Close()
+			<-read
+		}
+		_ = log.Close()
+	}
 	args := slices.Concat(n.enter, []string{
 		n.binary, "serve", "--name", n.Name, "--data-dir", n.Data,
 		"--listen-client", n.Endpoint, "--listen-peer", n.Peer, "--initial-cluster", n.members,
 	}, n.more)
 	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Stderr = log
+	cmd.Stderr = stderr
 	cmd.Env = append(os.Environ(), n.Env...)
 	cmd.SysProcAttr = ProcessAttributes()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
+		closeLog()
 		return fmt.Errorf("node %s: %w", n.Name, err)
 	}
 	if err := cmd.Start(); err != nil {
+		closeLog()
 		return fmt.Errorf("node %s: start %s: %w", n.Name, n.binary, err)
 	}
 	r := &run{cmd: cmd, ready: make(chan struct{}), done: make(chan struct{})}
@@ -78,6 +96,7 @@ func (n *Node) Start() error {
 		}
 		_, _ = io.Copy(io.Discard, out)
 		r.err = cmd.Wait()
+		closeLog()
 		close(r.done)
 	}()
 	return nil
