@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/conch-lock/conch/chaos/overlay"
 )
 
 // ticker prints its monotonic and its wall clock whenever a line comes.
@@ -36,7 +38,7 @@ func TestClock(t *testing.T) {
 		}
 	}
 	program := filepath.Join(t.TempDir(), "ticker")
-	if err := Build(t.Context(), root, ".", program); err != nil {
+	if err := overlay.Build(t.Context(), root, ".", program, Source()); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "clock")

@@ -2,8 +2,8 @@
 // rate, with jumps of the monotonic or the wall clock.
 //
 // Go reads the time without the C library, so nothing can be put between from
-// outside. [Build] replaces three files of the standard library for one build
-// (go build -overlay) and adds a file to the main package, which watches a file
+// outside. [Source] is for package overlay: it replaces three files of the standard
+// library for one build and adds a file to the main package, which watches a file
 // named by the environment variable [Variable] and does to the clock what stands
 // there ([Fault]). The source of the program is as it is; timers, tickers, sleeps
 // and contexts follow the clock.

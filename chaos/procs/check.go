@@ -90,13 +90,24 @@ const shortTTL = 4 * time.Second
 // settling is how long after a fault its consequences may last.
 const settling = 3 * time.Second
 
+// takeover is how long a change of the leader may take that nobody is told of:
+// one who still leads gives up after at most 1.2 s, and the others ask for an
+// election at most 1.2 s after that; both at the worst is too rare to wait for.
+const takeover = 2200 * time.Millisecond
+
+// spare is for how long nothing may get through until a session is lost: its
+// client gives it up after nine tenths of the time to live, and at the worst the
+// next keep-alive was due a third of it after the last one that was answered.
+func spare(ttl time.Duration) time.Duration { return ttl*9/10 - ttl/3 }
+
 // checkLosses: no session is lost while a majority of the nodes and its client
 // do what they should, all the time in which it might have been kept alive.
 func checkLosses(losses []loss, outages []outage, nodes int) []string {
 	var out []string
 	for _, l := range losses {
 		if !excused(l, outages, nodes) {
-			out = append(out, fmt.Sprintf("session %d of %s (TTL %v) was lost after %v for no reason: %s", l.Session, l.Client, l.TTL, l.At, l.Reason))
+			out = append(out, fmt.Sprintf("session %d of %s (TTL %v) was lost after %v for no reason, with the machine held up for %v of its time: %s",
+				l.Session, l.Client, l.TTL, l.At, stalled(outages, l.At-l.TTL, l.At).Round(time.Millisecond), l.Reason))
 		}
 	}
 	return out
@@ -104,6 +115,7 @@ func checkLosses(losses []loss, outages []outage, nodes int) []string {
 
 func excused(l loss, outages []outage, nodes int) bool {
 	from, to := l.At-l.TTL-settling, l.At
+	left := spare(l.TTL) // what the faults and the machine may take
 	var edges []instant
 	for i := range outages {
 		o := &outages[i]
@@ -112,11 +124,17 @@ func excused(l loss, outages []outage, nodes int) bool {
 			end += settling
 		}
 		if (&outage{from: o.from, to: end}).during(from, to) {
-			if o.cell || o.client == l.Client || l.TTL < shortTTL && o.client == "" || l.Pinned != "" && (slices.Contains(o.nodes, l.Pinned) || len(o.nodes) == 0 && o.client == "") {
+			if o.cell || o.client == l.Client || l.TTL < shortTTL && o.client == "" || l.Pinned != "" && slices.Contains(o.nodes, l.Pinned) {
 				return true
+			}
+			if len(o.nodes) > 0 {
+				left = spare(l.TTL) - takeover
 			}
 			edges = append(edges, max(from, o.from))
 		}
+	}
+	if stalled(outages, l.At-l.TTL, l.At) > left {
+		return true
 	}
 	for _, t := range edges { // impairment is at its worst right after a fault has begun
 		hurt := map[string]bool{}

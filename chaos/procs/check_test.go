@@ -3,6 +3,7 @@
 package main
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +80,13 @@ func TestCheckLosses(t *testing.T) {
 	node := func(n string, from, to int) outage {
 		return outage{what: "killed", nodes: []string{n}, from: time.Duration(from) * time.Second, to: time.Duration(to) * time.Second}
 	}
+	stall := func(n string, from, to int) outage {
+		o := outage{what: "starved", stall: true, from: time.Duration(from) * time.Millisecond, to: time.Duration(to) * time.Millisecond}
+		if n != "" {
+			o.nodes = []string{n}
+		}
+		return o
+	}
 	for name, c := range map[string]struct {
 		change  func(*loss)
 		outages []outage
@@ -96,6 +104,14 @@ func TestCheckLosses(t *testing.T) {
 		"the only node that it goes to":            {func(l *loss) { l.Pinned = "n1" }, []outage{node("n1", 90, 99)}, true},
 		"another one than its only node":           {func(l *loss) { l.Pinned = "n2" }, []outage{node("n1", 90, 99)}, false},
 		"a short one, with one node of three":      {func(l *loss) { l.TTL = time.Second }, []outage{node("n1", 90, 99)}, true},
+		"a node that did not run for long counts":  {nil, []outage{node("n1", 90, 99), stall("n2", 97000, 98100)}, true},
+		"one node, and the machine for long":       {nil, []outage{node("n1", 90, 99), stall("", 96000, 96500), stall("", 96400, 96700)}, true},
+		"one node, and the machine for a moment":   {nil, []outage{node("n1", 90, 99), stall("", 96000, 96500)}, false},
+		"one node, and the machine before":         {nil, []outage{node("n1", 90, 99), stall("", 92000, 94900)}, false},
+		"the machine alone, for a while":           {nil, []outage{stall("", 96000, 98000)}, false},
+		"the machine alone, for all of its time":   {nil, []outage{stall("", 96000, 99000)}, true},
+		"four seconds, a node and a stall":         {func(l *loss) { l.TTL = 4 * time.Second }, []outage{node("n1", 90, 99), stall("", 97000, 97160)}, true},
+		"four seconds, and a node":                 {func(l *loss) { l.TTL = 4 * time.Second }, []outage{node("n1", 90, 99)}, false},
 		"a short one, with everything sound":       {func(l *loss) { l.TTL = time.Second }, []outage{node("n1", 80, 90)}, false},
 	} {
 		l := lost
@@ -105,5 +121,31 @@ func TestCheckLosses(t *testing.T) {
 		if got := len(checkLosses([]loss{l}, c.outages, 3)) == 0; got != c.excused {
 			t.Errorf("%s: excused=%v: want %v", name, got, c.excused)
 		}
+	}
+}
+
+// TestStalled: what overlaps counts once, and only what lies within.
+func TestStalled(t *testing.T) {
+	list := []outage{
+		{stall: true, from: 50, to: 60}, {stall: true, from: 10, to: 30}, {stall: true, from: 20, to: 25}, {stall: true, from: 25, to: 40},
+		{from: 60, to: 90}, {stall: true, from: 0, to: 5}, {stall: true, from: 95, to: 200},
+	}
+	for _, c := range []struct{ from, to, want instant }{{0, 100, 50}, {4, 5, 1}, {5, 10, 0}, {15, 55, 30}, {100, 300, 100}, {60, 95, 0}, {300, 400, 0}} {
+		if got := stalled(list, c.from, c.to); got != c.want {
+			t.Errorf("between %d and %d: %d: want %d", c.from, c.to, got, c.want)
+		}
+	}
+}
+
+// TestThreadWaits: the kernel counts how long a thread waits for a processor.
+func TestThreadWaits(t *testing.T) {
+	if _, err := os.Stat("/proc/self/schedstat"); err != nil {
+		t.Skip("this kernel does not count that")
+	}
+	if waits := threadWaits(os.Getpid()); len(waits) == 0 {
+		t.Error("nothing is told of the threads of this process")
+	}
+	if waits := threadWaits(0); len(waits) != 0 {
+		t.Errorf("of no process: %v", waits)
 	}
 }

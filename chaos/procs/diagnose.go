@@ -13,6 +13,8 @@ import (
 	"runtime/pprof"
 	"syscall"
 	"time"
+
+	"github.com/conch-lock/conch/chaos/check"
 )
 
 // diagnose writes down what can be seen of a cluster and clients that make no
@@ -50,6 +52,7 @@ func (r *runner) diagnose() {
 		_ = pprof.Lookup("goroutine").WriteTo(f, 2)
 		_ = f.Close()
 	}
+	r.say("%s", r.keepHistory(&check.History{Operations: r.history.Sofar()}))
 	client := http.Client{Timeout: 5 * time.Second}
 	for _, n := range r.cluster.Nodes() {
 		resp, err := client.Get("http://" + n.Endpoint + "/metrics")

@@ -25,9 +25,10 @@
 //     some are processes of their own. Watchers and observers follow all of it
 //     while history is compacted behind them. Everything is recorded.
 //  3. Faults come, up to four at a time: processes killed, ended, stopped and
-//     started, one or all; links cut one way or both, flapping, losing packets;
-//     connections of clients and of nodes broken; leadership handed over; power
-//     cut; clients stopped and killed.
+//     started, one or all; links cut one way or both, flapping, losing, delaying,
+//     doubling and reordering packets; connections of clients and of nodes broken;
+//     leadership handed over; power cut; a sync that fails; logs that nobody reads;
+//     clients stopped and killed.
 //  4. Now and then everything heals, and every client must get a lock within
 //     fifteen seconds. In the end as well, and then package check judges the
 //     whole history, and what the cell tells of its locks is held against it.
@@ -35,5 +36,6 @@
 // The exit code is 0 when nothing was violated, 1 when
 // something was (the folder with the logs stays), 2 when the run itself failed.
 //
-// It needs Linux, for nftables, bridges and file systems that can be shut down.
+// It needs Linux, for nftables, bridges, TUN devices and file systems that can be
+// shut down.
 package main

@@ -20,6 +20,7 @@ type fault struct {
 	space  space
 	client *worker // it hurts this one alone; nil: none
 	cell   bool    // it may hold up everybody
+	mild   bool    // the nodes have to work all the same: it excuses nothing
 	length time.Duration
 	begin  func() error
 	end    func(ctx context.Context) error // heals it; may be nil
@@ -34,6 +35,7 @@ const (
 	ofNetwork
 	ofClient
 	ofClock
+	ofLog
 )
 
 // choices are the kinds of faults and how often each is chosen.
@@ -46,8 +48,14 @@ func (r *runner) choices() []choice {
 	if r.net != nil {
 		list = append(list, choice{6, "isolated", r.isolated}, choice{5, "one way", r.oneWay}, choice{4, "peers cut", r.peersCut},
 			choice{3, "clients cut", r.clientsCut}, choice{3, "flapping", r.flapping}, choice{3, "loss", r.lossy}, choice{4, "ss -K", r.reset})
+		if r.net.detour != nil {
+			list = append(list, choice{4, "packets late", r.late}, choice{4, "packets out of order", r.disordered})
+		}
 	}
-	list = append(list, choice{2, "rolling restart", r.rolling}, choice{3, "few files", r.fewFiles}, choice{1, "file damaged", r.damaged})
+	list = append(list, choice{2, "rolling restart", r.rolling}, choice{3, "few files", r.fewFiles}, choice{1, "file damaged", r.damaged}, choice{3, "log not read", r.logBlocked})
+	if len(r.orders) > 0 {
+		list = append(list, choice{3, "a sync fails", r.syncFails})
+	}
 	if r.clocks != nil {
 		list = append(list, choice{5, "clock rate", r.clockRate}, choice{4, "clock jumps", r.clockJump}, choice{3, "wall clock jumps", r.wallJump})
 	}
@@ -274,6 +282,43 @@ func (r *runner) flapping() *fault {
 			}
 			return nil
 		}}
+}
+
+// others are those that a fault of a node's network is between it and: everybody,
+// the other nodes, or the clients.
+func (r *runner) others(i int) []int {
+	var nodes []int
+	for j := range r.cfg.nodes {
+		if j != i {
+			nodes = append(nodes, j)
+		}
+	}
+	switch r.rng.IntN(4) {
+	case 0:
+		return nodes
+	case 1:
+		return []int{r.cfg.nodes}
+	}
+	return append(nodes, r.cfg.nodes)
+}
+
+func (r *runner) onDetour(i int, length time.Duration, m manner) *fault {
+	others := r.others(i)
+	return &fault{nodes: []int{i}, space: ofNetwork, length: length,
+		begin: func() error { return r.net.detour.take(i, others, m) },
+		end:   func(context.Context) error { return r.net.detour.leave(i, others) }}
+}
+
+// late: packets come late, and in order.
+func (r *runner) late() *fault {
+	delay := r.span(time.Millisecond, 80*time.Millisecond)
+	return r.onDetour(r.victim(), r.span(500*time.Millisecond, 8*time.Second), manner{delay: delay, jitter: delay / 2, ordered: true})
+}
+
+// disordered: packets overtake each other, and some come twice.
+func (r *runner) disordered() *fault {
+	jitter := r.span(time.Millisecond, 30*time.Millisecond)
+	return r.onDetour(r.victim(), r.span(500*time.Millisecond, 8*time.Second), manner{jitter: jitter, twice: r.rng.IntN(5)})
 }
 
 func (r *runner) reset() *fault {

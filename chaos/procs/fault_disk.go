@@ -127,6 +127,39 @@ func (r *runner) diskFails() *fault {
 		}}
 }
 
+// syncFails: one sync of the log fails, and later ones do not. The node must end
+// by itself all the same: what the disk lost it never tells again.
+func (r *runner) syncFails() *fault {
+	i := r.victim()
+	const soon = 10 * time.Second
+	return &fault{nodes: []int{i}, length: r.span(0, 2*time.Second),
+		begin: func() error {
+			r.down[i].Store(true)
+			if err := os.WriteFile(r.orders[i], nil, 0o600); err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(r.ctx, soon)
+			defer cancel()
+			code, err := r.node(i).Ended(ctx)
+			if os.Remove(r.orders[i]) == nil { // nobody has taken the order
+				if err == nil {
+					r.history.violation("node %s has ended by itself: see %s", r.node(i).Name, r.node(i).LogFile)
+				}
+				r.history.count("a node had nothing to sync when it was to fail")
+				return r.node(i).Kill()
+			}
+			switch {
+			case err != nil && r.ctx.Err() == nil:
+				r.history.violation("node %s went on for %v after a sync of its log had failed: see %s", r.node(i).Name, soon, r.node(i).LogFile)
+				return r.node(i).Kill()
+			case err == nil && code == 0:
+				r.history.violation("node %s ended with exit code 0 after a sync of its log had failed: see %s", r.node(i).Name, r.node(i).LogFile)
+			}
+			return nil
+		},
+		end: func(ctx context.Context) error { return r.revive(ctx, i) }}
+}
+
 // diskFull: there is no room left.
 func (r *runner) diskFull() *fault {
 	i := r.victim()

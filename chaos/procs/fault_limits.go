@@ -59,6 +59,15 @@ func (r *runner) fewFiles() *fault {
 		}}
 }
 
+// logBlocked: nobody reads what the node writes to standard error, and it must
+// work on, and end when it is asked to.
+func (r *runner) logBlocked() *fault {
+	i := r.victim()
+	return &fault{nodes: []int{i}, space: ofLog, mild: true, length: r.span(time.Second, 10*time.Second),
+		begin: r.node(i).Mute,
+		end:   func(context.Context) error { r.node(i).Unmute(); return nil }}
+}
+
 // A group of the kernel's version 1 controllers for a node's process.
 type group struct{ dir string }
 

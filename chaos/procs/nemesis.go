@@ -119,8 +119,10 @@ func (n *nemesis) play(ctx context.Context, f *fault) error {
 		names = append(names, n.r.node(i).Name)
 	}
 	n.r.say("%s %v%s for %v", f.kind, names, client, f.length.Round(time.Millisecond))
-	over := n.r.outages.add(&outage{what: f.kind, client: client, nodes: names, cell: f.cell, from: now()})
-	defer over()
+	if !f.mild {
+		over := n.r.outages.add(&outage{what: f.kind, client: client, nodes: names, cell: f.cell, from: now()})
+		defer over()
+	}
 	if err := f.begin(); err != nil {
 		return err
 	}

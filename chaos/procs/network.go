@@ -20,10 +20,11 @@ type network struct {
 	ports   []string
 	bridge  string
 	gateway string // the clients' address
+	detour  *detour // nil: this machine has no devices for it
 }
 
 // newNetwork makes n namespaces that reach each other and this one.
-func newNetwork(n int) (*network, error) {
+func newNetwork(n int, seed uint64) (*network, error) {
 	id := os.Getpid() % 10000
 	subnet := fmt.Sprintf("10.%d.%d", 150+id/250%50, id%250)
 	w := &network{bridge: fmt.Sprintf("cpb%d", id), gateway: subnet + ".1"}
@@ -53,10 +54,19 @@ func newNetwork(n int) (*network, error) {
 		w.close()
 		return nil, fmt.Errorf("network namespaces: %w", err)
 	}
+	if _, missing := os.Stat(tunDevice); missing == nil {
+		if w.detour, err = newDetour(id, w, seed); err != nil {
+			w.close()
+			return nil, err
+		}
+	}
 	return w, nil
 }
 
 func (w *network) close() {
+	if w.detour != nil {
+		w.detour.close()
+	}
 	for _, s := range w.spaces {
 		_ = command1("ip netns del " + s)
 	}
@@ -65,6 +75,9 @@ func (w *network) close() {
 
 // silence has the port of a node drop every packet, both ways.
 func (w *network) silence(node int, silent bool) error {
+	if w.detour != nil {
+		w.detour.silence(node, silent)
+	}
 	state := "3" // forwarding
 	if silent {
 		state = "0" // disabled

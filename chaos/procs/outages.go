@@ -2,10 +2,7 @@
 
 package main
 
-import (
-	"sync"
-	"time"
-)
+import "sync"
 
 // outage is a time in which a node, or a client, cannot do what it should.
 type outage struct {
@@ -13,6 +10,7 @@ type outage struct {
 	nodes  []string
 	client string
 	cell   bool // it may hold up everybody, as a leader does whose packets are lost
+	stall  bool // the machine is to blame, see stalls.go
 	from   instant
 	to     instant // 0: it lasts
 }
@@ -53,27 +51,4 @@ func (o *outages) seen() []outage {
 		out[i] = *x
 	}
 	return out
-}
-
-// starved is by how much this process may be late until it counts as stopped.
-const starved = 150 * time.Millisecond
-
-// watchSelf notes when this process does not run: its clients are then no
-// better than stopped ones. It ends with stop.
-func (o *outages) watchSelf(stop <-chan struct{}) {
-	const step = 20 * time.Millisecond
-	ticker := time.NewTicker(step)
-	defer ticker.Stop()
-	for last := now(); ; {
-		select {
-		case <-stop:
-			return
-		case <-ticker.C:
-		}
-		t := now()
-		if t-last > step+starved {
-			o.add(&outage{what: "this program was starved", from: last, to: t})
-		}
-		last = t
-	}
 }

@@ -51,7 +51,7 @@ func TestLoopbackPlan(t *testing.T) {
 	r := &runner{cfg: config{nodes: 3}, dead: make([]atomic.Bool, 3)}
 	for _, c := range r.choices() {
 		switch c.kind {
-		case "isolated", "one way", "flapping", "power cut", "disk full", "disk stalled":
+		case "isolated", "one way", "flapping", "packets late", "packets out of order", "power cut", "disk full", "disk stalled", "a sync fails":
 			t.Errorf("%q is chosen without a network or disks of its own", c.kind)
 		}
 	}

@@ -19,6 +19,7 @@ type report struct {
 	rounds     int           // of one or several at once
 	calms      int           // how often everything healed
 	slowest    time.Duration // until everybody had a lock then
+	held       time.Duration // for how long the machine held something up
 	faults     map[string]int
 	operations map[string]int
 	tenures    int // that the cell told of
@@ -62,7 +63,8 @@ func (r *report) print(w io.Writer) {
 	for _, k := range sortedNames(r.opinion.LeftOut) {
 		fmt.Fprintf(w, "%10d  left out: %s\n", r.opinion.LeftOut[k], k)
 	}
-	fmt.Fprintf(w, "everything healed %d times, and everybody had a lock after at most %v\n", r.calms, r.slowest.Round(time.Millisecond))
+	fmt.Fprintf(w, "everything healed %d times, and everybody had a lock after at most %v; the machine held something up for %v of %v\n",
+		r.calms, r.slowest.Round(time.Millisecond), r.held.Round(time.Millisecond), r.took.Round(time.Second))
 	if len(r.violations) == 0 {
 		fmt.Fprintln(w, "no violation")
 		return

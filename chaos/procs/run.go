@@ -9,16 +9,15 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/conch-lock/conch/chaos/clock"
+	"github.com/conch-lock/conch/chaos/overlay"
 	"github.com/conch-lock/conch/chaos/recorder"
 	"github.com/conch-lock/conch/internal/cluster"
 	"github.com/conch-lock/conch/sdk"
@@ -60,7 +59,9 @@ type runner struct {
 	processes []*process
 	watchers  *watchers
 	clocks    *clocks        // nil: they go right
+	orders    []string       // by node, the file that has a sync of its log fail; empty: none does
 	compared  map[string]int // by lock, how many of its grants were held against its history
+	calm      atomic.Bool    // everything has healed, and nobody vanishes
 
 	mu sync.Mutex // of cfg.out
 }
@@ -98,6 +99,14 @@ func run(ctx context.Context, cfg config) (_ *report, err error) {
 	stop := make(chan struct{})
 	var self sync.WaitGroup
 	self.Go(func() { r.outages.watchSelf(stop) })
+	self.Go(func() {
+		if err := r.outages.watchDisk(r.cfg.dir, stop); err != nil {
+			r.history.violation("the disk cannot be watched: %v", err)
+		}
+	})
+	for i, n := range r.cluster.Nodes() {
+		self.Go(func() { r.outages.watchNode(n.Name, r.node(i).Pid, stop) })
+	}
 	defer self.Wait()
 	defer close(stop)
 
@@ -121,30 +130,17 @@ func (r *runner) setUp() error {
 	if err := os.MkdirAll(r.cfg.dir, 0o755); err != nil {
 		return err
 	}
-	binary := r.cfg.binary
-	if r.cfg.clock && binary == "" {
-		binary = filepath.Join(r.cfg.dir, "conch-with-clock")
-		root, err := exec.CommandContext(r.ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/conch-lock/conch").Output()
-		if err != nil {
-			return fmt.Errorf("find the source of conch: %w", err)
-		}
-		if err := clock.Build(r.ctx, strings.TrimSpace(string(root)), "./cmd/conch", binary); err != nil {
-			return err
-		}
-	}
-	if binary == "" {
-		var err error
-		if binary, err = cluster.Build(r.ctx, r.cfg.dir); err != nil {
-			return err
-		}
+	binary, err := r.build()
+	if err != nil {
+		return err
 	}
 	root := os.Geteuid() == 0
-	cfg := cluster.Config{Binary: binary, Dir: r.cfg.dir, Nodes: r.cfg.nodes}
+	cfg := cluster.Config{Binary: binary, Dir: r.cfg.dir, Nodes: r.cfg.nodes, Piped: true}
 	if root && !r.cfg.loopback {
 		if err := networkTools(); err != nil {
 			return fmt.Errorf("%w: install iproute2 and nftables, or leave the network alone with -loopback", err)
 		}
-		n, err := newNetwork(r.cfg.nodes)
+		n, err := newNetwork(r.cfg.nodes, r.cfg.seed)
 		if err != nil {
 			return fmt.Errorf("%w: -loopback leaves the network alone", err)
 		}
@@ -163,8 +159,12 @@ func (r *runner) setUp() error {
 		}
 		r.clocks = newClocks(r.cfg.dir, names)
 		for i, n := range c.Nodes() {
-			n.Env = r.clocks.env(i)
+			n.Env = append(n.Env, r.clocks.env(i)...)
 		}
+	}
+	for i, order := range r.orders {
+		n := c.Nodes()[i]
+		n.Env = append(n.Env, overlay.SyncVariable+"="+order)
 	}
 	if r.cfg.power {
 		if !root {
@@ -194,6 +194,30 @@ func (r *runner) setUp() error {
 	return nil
 }
 
+// build gives the program that the nodes run. What is built here can be told that
+// a sync fails; what was built by others cannot.
+func (r *runner) build() (string, error) {
+	if r.cfg.binary == "" {
+		r.cfg.binary = os.Getenv(cluster.BinaryVariable)
+	}
+	if r.cfg.binary != "" {
+		return r.cfg.binary, nil
+	}
+	root, err := overlay.Root(r.ctx)
+	if err != nil {
+		return "", err
+	}
+	for i := range r.cfg.nodes {
+		r.orders = append(r.orders, filepath.Join(r.cfg.dir, fmt.Sprintf("sync-%d", i+1)))
+	}
+	sources := []overlay.Source{overlay.FailingSync()}
+	if r.cfg.clock {
+		sources = append(sources, clock.Source())
+	}
+	binary := filepath.Join(r.cfg.dir, "conch")
+	return binary, overlay.Build(r.ctx, root, "./cmd/conch", binary, sources...)
+}
+
 // employ makes the clients.
 func (r *runner) employ() {
 	seed := r.cfg.seed * 1000
@@ -207,7 +231,12 @@ func (r *runner) employ() {
 			w.Name += "@" + n.Name
 		}
 		if !own {
-			w.absent = func() func() { return r.outages.begin("fell silent", w.Name) }
+			w.absent = func() func() {
+				if r.calm.Load() {
+					return nil
+				}
+				return r.outages.begin("fell silent", w.Name)
+			}
 			r.workers = append(r.workers, w)
 			return
 		}
@@ -340,11 +369,14 @@ func (r *runner) guard(ctx context.Context) {
 }
 
 // grantWithin is how long after everything has healed every client must have
-// got a lock that it asked for: every client that has a node to ask.
+// got a lock that it asked for: every client that has a node to ask. Time in
+// which the machine held something up does not count.
 const grantWithin = 15 * time.Second
 
 // progress waits for that and says who did not.
 func (r *runner) progress(ctx context.Context, report *report) []string {
+	r.calm.Store(true)
+	defer r.calm.Store(false)
 	since := now()
 	before := map[*worker]int64{}
 	for _, w := range r.everybody() {
@@ -366,8 +398,9 @@ func (r *runner) progress(ctx context.Context, report *report) []string {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if took > grantWithin {
-			return []string{fmt.Sprintf("liveness: %v after everything had healed these clients have got no lock: %v", grantWithin, waiting)}
+		if held := stalled(r.outages.seen(), since, now()); took-held > grantWithin {
+			return []string{fmt.Sprintf("liveness: %v after everything had healed, of which the machine was held up for %v, these clients have got no lock: %v",
+				took.Round(time.Millisecond), held.Round(time.Millisecond), waiting)}
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -410,6 +443,7 @@ func (r *runner) check(ctx context.Context, report *report) {
 		}
 	}
 	add(checkLosses(losses, outages, r.cfg.nodes)...)
+	report.held = stalled(outages, 0, now()-r.began)
 	if !report.stuck { // the nodes have been ended
 		add(r.compare(ctx, report)...)
 		add(r.sameState(ctx)...)

@@ -85,8 +85,11 @@ func (w *worker) short(ctx context.Context) {
 	}
 	vanish := w.rng.IntN(4) == 0 && w.absent != nil
 	hold := time.Duration(w.rng.IntN(100)) * time.Millisecond
+	var back func()
 	if vanish {
-		back := w.absent()
+		back = w.absent()
+	}
+	if back != nil {
 		held := time.AfterFunc(hold, w.gate.silence) // while it holds the lock, or waits for it
 		until := time.AfterFunc(hold+ttl+ttl/2, w.gate.heal)
 		hold += 2 * ttl

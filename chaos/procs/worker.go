@@ -27,7 +27,7 @@ type worker struct {
 
 	to      listener
 	gate    *gate
-	absent  func() (back func()) // notes that it is out of touch on purpose; may be nil
+	absent  func() (back func()) // notes that it is out of touch on purpose, nil: it must not be; may be nil
 	rng     *rand.Rand
 	calls   *recorder.Client
 	client  *sdk.Client
