@@ -19,7 +19,7 @@ type network struct {
 	spaces  []string
 	ports   []string
 	bridge  string
-	gateway string // the clients' address
+	gateway string  // the clients' address
 	detour  *detour // nil: this machine has no devices for it
 }
 
