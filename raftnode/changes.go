@@ -124,18 +124,19 @@ func (r *Replica) mayChange(req ChangeRequest) error {
 }
 
 // caughtUp tells why a member cannot be counted on yet: it would have to copy the log before the group could commit with
-// it, or is not there.
+// it, or is not there. How many entries it lacks is not all: one that needs a snapshot first has nothing, however short
+// the log is.
 func (r *Replica) caughtUp(id NodeID) error {
 	var match uint64
-	active := false
+	active, follows := false, false
 	r.node.WithProgress(func(other uint64, _ raft.ProgressType, p tracker.Progress) {
 		if other == uint64(id) {
-			match, active = p.Match, p.RecentActive
+			match, active, follows = p.Match, p.RecentActive, p.State == tracker.StateReplicate
 		}
 	})
-	if lag := r.log.last() - min(match, r.log.last()); !active || lag > r.cfg.Tuning.PromoteLag {
-		return fmt.Errorf("%w: %v has the log up to %d of %d, heard of lately: %v; it may lack %d entries",
-			ErrNotCaughtUp, id, match, r.log.last(), active, r.cfg.Tuning.PromoteLag)
+	if lag := r.log.last() - min(match, r.log.last()); !active || !follows || lag > r.cfg.Tuning.PromoteLag {
+		return fmt.Errorf("%w: %v has the log up to %d of %d, heard of lately: %v, takes entries: %v; it may lack %d entries",
+			ErrNotCaughtUp, id, match, r.log.last(), active, follows, r.cfg.Tuning.PromoteLag)
 	}
 	return nil
 }

@@ -44,6 +44,7 @@ func TestAddPromoteRemove(t *testing.T) {
 	if s := fourth.replica.Status(); s.Role != Learner {
 		t.Errorf("the new node is a %v", s.Role)
 	}
+	c.run(time.Second) // the leader hears of what it has
 	if err := l.change(Promote, new); err != nil {
 		t.Fatalf("promote: %v", err)
 	}
@@ -141,6 +142,36 @@ func TestLearnerThatLagsIsNotPromoted(t *testing.T) {
 	}
 	if err := l.change(Remove, Member{ID: 9}); err != nil {
 		t.Errorf("remove a node that was never heard of: %v", err)
+	}
+}
+
+// A learner that needs a snapshot has nothing, even if it lacks few entries: with
+// its vote and without the snapshot the group could not commit.
+func TestLearnerWithoutSnapshotIsNotPromoted(t *testing.T) {
+	c := newCluster(t, 23, 3, snapshotTuning())
+	l := c.leader()
+	l.propose(numbered("v", 40)...)
+	c.everywhere("v39")
+	c.until("a snapshot", 5*time.Second, func() bool { return l.replica.log.base > firstIndex })
+	l.fs.Inject(disk.Fault{Kind: disk.OpWrite, Name: "snapshots", Err: errNoSpace, Always: true})
+	learner := c.add(4, nil)
+	if err := l.change(AddLearner, Member{ID: 4}); err != nil {
+		t.Fatal(err)
+	}
+	c.run(5 * time.Second)
+	if err := l.change(Promote, Member{ID: 4}); !errors.Is(err, ErrNotCaughtUp) {
+		t.Errorf("promote a node that waits for a snapshot: %v", err)
+	}
+	// One of the three may be lost meanwhile.
+	c.node(l.id%3+1).crash(disk.KeepUnsynced(), false)
+	l.propose("goes on")
+	c.until("the next value", time.Second, func() bool { return slices.Contains(l.machine.values, "goes on") })
+	// A snapshot that somebody waits for is taken soon after there is room.
+	l.fs.ClearFaults()
+	c.until("a snapshot for the learner", wantedPause+500*time.Millisecond, func() bool { return slices.Contains(learner.machine.values, "goes on") })
+	c.run(time.Second)
+	if err := l.change(Promote, Member{ID: 4}); err != nil {
+		t.Errorf("promote a node that has all: %v", err)
 	}
 }
 

@@ -98,7 +98,8 @@ type Replica struct {
 	// Snapshots.
 	files     []snapshotFile // on disk and marked in the log, newest first, at most keepSnapshots
 	since     int64          // bytes applied since the newest
-	notBefore time.Duration  // of the next try, after one that found the disk full
+	noRoom    bool           // the newest try found the disk full,
+	refusedAt time.Duration  // then
 	taking    *taking
 	incoming  *ReceivedSnapshot
 	holds     map[NodeID]hold

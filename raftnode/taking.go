@@ -18,6 +18,9 @@ const (
 	keepSnapshots = 2
 	// snapshotPause is how long a snapshot is put off that found the disk full.
 	snapshotPause = 30 * time.Second
+	// wantedPause is the same when another node waits for it: it has no other way to come back, and the group may be unable
+	// to commit without it.
+	wantedPause = time.Second
 	// snapshotPiece is the size of the buffer handed to SnapshotSource.Next.
 	snapshotPiece = 64 << 10
 )
@@ -76,14 +79,22 @@ func (r *Replica) putOff(now time.Duration, err error) error {
 		return err
 	}
 	r.abortSnapshot()
-	r.notBefore = now + snapshotPause
-	r.cfg.Logger.Error().Err(err).Dur("again", snapshotPause).Msg("no room for a snapshot")
+	r.refusedAt, r.noRoom = now, true
+	r.cfg.Logger.Error().Err(err).Dur("again", r.pause()).Msg("no room for a snapshot")
 	return nil
+}
+
+// pause is how long after a snapshot that found the disk full the next one is tried.
+func (r *Replica) pause() time.Duration {
+	if r.log.wanted {
+		return wantedPause
+	}
+	return snapshotPause
 }
 
 // snapshotDue tells whether so much was applied since the last snapshot that a new one pays.
 func (r *Replica) snapshotDue(now time.Duration) bool {
-	if len(r.files) == 0 || r.applied <= r.files[0].index || now < r.notBefore {
+	if len(r.files) == 0 || r.applied <= r.files[0].index || r.noRoom && now < r.refusedAt+r.pause() {
 		return false
 	}
 	// Where the newest snapshot was lost, the log is marked beyond what has been applied again so far.
@@ -149,6 +160,7 @@ func (r *Replica) finishSnapshot(t *taking, file string) error {
 	}
 	r.log.setSnapshot(raftSnapshot(t.index, t.term, t.members), r.members)
 	r.log.compact(r.heldFrom(r.log.trailing(t.index, r.cfg.Tuning.TrailingEntries, r.cfg.Tuning.SnapshotBytes)))
+	r.noRoom = false
 	r.cfg.Logger.Info().Uint64("index", t.index).Msg("a snapshot was taken")
 	return r.addFile(f)
 }
