@@ -170,6 +170,9 @@ func (n *node) lastSegment() string {
 // say that all before them is durable.
 func lastFrame(segment []byte) int64 {
 	const header, align = 32, 8
+	if len(segment) < header {
+		return 0 // it was cut before
+	}
 	magic := binary.LittleEndian.Uint32(segment)
 	last, sealed := int64(0), false
 	for at := int64(0); at+header <= int64(len(segment)); {

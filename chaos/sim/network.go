@@ -48,13 +48,16 @@ func (w *world) cutFor(from, to raftnode.NodeID, d time.Duration) {
 // most is how many messages wait at a node until its socket buffers are full.
 const most = 4096
 
-// deliver lets a message reach a node some time later, or never, or twice.
-func (w *world) deliver(from, to *node, put func(again bool)) {
+// deliver lets a message reach a node some time later, or never, or twice. One
+// that comes twice is doubled on the wire: put must then hand over a copy each
+// time, since who receives it may change what it is given, as raft does when it
+// passes a read on to the leader.
+func (w *world) deliver(from, to *node, put func(doubled bool)) {
 	times := 1
 	if w.net.chance(w.net.double) {
 		times = 2
 	}
-	for i := range times {
+	for range times {
 		if w.net.chance(w.net.loss) {
 			continue
 		}
@@ -63,7 +66,7 @@ func (w *world) deliver(from, to *node, put func(again bool)) {
 			if to.run != run || !to.up || w.isCut(from.id, to.id) || len(to.in.Messages)+len(to.in.Payloads) > most {
 				return
 			}
-			put(i > 0)
+			put(times > 1)
 			to.wake(0)
 		})
 	}

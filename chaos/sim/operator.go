@@ -16,6 +16,7 @@ type operator struct {
 	rng    *rand.Rand
 	goals  []goal
 	asking bool // a change is under way
+	asked  int  // changes so far
 	doubt  bool // the last one may or may not have happened
 }
 
@@ -127,11 +128,12 @@ func has(members []raftnode.Member, id raftnode.NodeID, learner bool) bool {
 // ask asks the leader for a change.
 func (o *operator) ask(l *node, kind raftnode.ChangeKind, about *node) {
 	o.asking = true
+	o.asked++
 	o.w.tell("operator asks node %v to %v %v", l.id, kind, about.id)
-	run := l.run
+	run, number := l.run, o.asked
 	answered := func(err error) {
-		if !o.asking {
-			return
+		if !o.asking || o.asked != number {
+			return // it has been answered
 		}
 		o.asking = false
 		o.doubt = errors.Is(err, raftnode.ErrUnknownOutcome) || o.doubt && err != nil

@@ -46,11 +46,12 @@ func (n *node) Send(m *raftpb.Message) {
 	}
 	n.w.mix(uint64(m.GetType())<<48 ^ m.GetIndex() ^ m.GetTerm()<<24 ^ m.GetTo()<<60)
 	sent := copyMessage(m)
-	n.w.deliver(n, to, func(again bool) {
-		if again {
-			sent = copyMessage(sent)
+	n.w.deliver(n, to, func(doubled bool) {
+		got := sent
+		if doubled {
+			got = copyMessage(sent)
 		}
-		to.in.Messages = append(to.in.Messages, raftnode.PeerMessage{From: n.id, Message: sent})
+		to.in.Messages = append(to.in.Messages, raftnode.PeerMessage{From: n.id, Message: got})
 	})
 }
 
@@ -59,12 +60,13 @@ func (n *node) sendPayload(id raftnode.NodeID, payload []byte) bool {
 	if to == nil || !n.up {
 		return false
 	}
-	payload = append([]byte(nil), payload...)
-	n.w.deliver(n, to, func(again bool) {
-		if again {
-			payload = append([]byte(nil), payload...)
+	sent := bytes.Clone(payload)
+	n.w.deliver(n, to, func(doubled bool) {
+		got := sent
+		if doubled {
+			got = bytes.Clone(sent)
 		}
-		to.in.Payloads = append(to.in.Payloads, raftnode.PeerPayload{From: n.id, Payload: payload})
+		to.in.Payloads = append(to.in.Payloads, raftnode.PeerPayload{From: n.id, Payload: got})
 	})
 	return true
 }
