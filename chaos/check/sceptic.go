@@ -29,9 +29,10 @@ type Sceptic struct {
 // Opinion is what the sceptic has to say.
 type Opinion struct {
 	Violations []Violation
-	Operations int            // that were put in order
+	Operations int            // of the history that took part
+	Steps      int            // that were put in order: one for each thing that an operation does something to
 	Parts      int            // locks, elections and keys
-	Largest    int            // operations of the largest part
+	Largest    int            // steps of the largest part
 	LeftOut    map[string]int // what was not looked at, by why
 }
 
@@ -46,7 +47,7 @@ type part struct {
 func (s Sceptic) Check(h *History) Opinion {
 	out := Opinion{LeftOut: map[string]int{}}
 	r := &reporter{checker: "sceptic"}
-	clients := clientNumbers{}
+	clients := &callers{numbers: map[string]int{}, asked: map[asked]bool{}}
 	parts := append(lockParts(h, clients, out.LeftOut), keyParts(h, clients, out.LeftOut)...)
 	for _, p := range parts {
 		out.Parts++
@@ -55,7 +56,7 @@ func (s Sceptic) Check(h *History) Opinion {
 			r.fail("%s: %d operations are more than %d, and were not put in order", p.name, len(p.ops), MostOperations)
 			continue
 		}
-		out.Operations += len(p.ops)
+		out.Steps += len(p.ops)
 		switch porcupine.CheckOperationsTimeout(*p.model, p.ops, s.Timeout) {
 		case porcupine.Illegal:
 			r.fail("%s: no order of its %d operations explains the answers%s", p.name, len(p.ops), s.draw(p))
@@ -63,7 +64,7 @@ func (s Sceptic) Check(h *History) Opinion {
 			r.fail("%s: whether an order of its %d operations explains the answers was not found out in %v", p.name, len(p.ops), s.Timeout)
 		}
 	}
-	out.Violations = r.found
+	out.Operations, out.Violations = len(clients.asked), r.found
 	return out
 }
 
@@ -89,20 +90,30 @@ func (s Sceptic) draw(p part) string {
 	return ": " + file
 }
 
-// clientNumbers numbers clients for pictures.
-type clientNumbers map[string]int
+// callers numbers clients for pictures, and counts what they asked for.
+type callers struct {
+	numbers map[string]int
+	asked   map[asked]bool
+}
 
-func (c clientNumbers) of(name string) int {
-	n, ok := c[name]
+// asked names an operation: a client does one thing at a time.
+type asked struct {
+	client string
+	at     Time
+}
+
+func (c *callers) of(name string) int {
+	n, ok := c.numbers[name]
 	if !ok {
-		n = len(c)
-		c[name] = n
+		n = len(c.numbers)
+		c.numbers[name] = n
 	}
 	return n
 }
 
 // operation makes one for the search.
-func (c clientNumbers) operation(o *Operation, input, output any) porcupine.Operation {
+func (c *callers) operation(o *Operation, input, output any) porcupine.Operation {
+	c.asked[asked{o.Client, o.Invoke}] = true
 	end := int64(o.Return)
 	if o.Return == Forever {
 		end = math.MaxInt64

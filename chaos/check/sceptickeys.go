@@ -135,7 +135,7 @@ func (v keyValue) act(list []keyAct) (keyValue, bool) {
 // Values are unique, so a transaction of unknown outcome has happened when one of
 // its values was seen; otherwise it explains nothing and is left out, unless it
 // deletes. Keys that belong to a session may go at any time and are left out.
-func keyParts(h *History, clients clientNumbers, leftOut map[string]int) []part {
+func keyParts(h *History, clients *callers, leftOut map[string]int) []part {
 	names, owned := map[string]bool{}, map[string]bool{}
 	seen := map[string]bool{} // by key and value
 	asked := h.requests()

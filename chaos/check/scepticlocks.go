@@ -80,7 +80,7 @@ func stepLock(s lockState, x lockStep) (bool, any) {
 // have had explains nothing that others were told, and not having happened is
 // one of its outcomes. A refusal tells of a holder, and counts when that one was
 // told so. A grant of which no end was acknowledged ends at some time.
-func lockParts(h *History, clients clientNumbers, leftOut map[string]int) []part {
+func lockParts(h *History, clients *callers, leftOut map[string]int) []part {
 	steps := map[string][]porcupine.Operation{}
 	ended := map[uint64]bool{}
 	asked := h.requests()

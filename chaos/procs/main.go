@@ -32,10 +32,11 @@ func command() int {
 	flag.IntVar(&cfg.cuts, "cuts", 0, "cut power so often, one node or several at once, and do nothing else; needs root")
 	flag.BoolVar(&cfg.clock, "clock", false, "build conch with clocks that go wrong while it runs, or take -binary for a program that was built so")
 	flag.BoolVar(&cfg.crowd, "crowd", false, "in the end have ten thousand sessions, a thousand waiters and an overload come")
+	flag.IntVar(&cfg.keys, "keys", 12, "so many more clients that work with keys, beside a few of every kind")
 	flag.StringVar(&cfg.binary, "binary", "", "a conch program to use instead of building one")
 	flag.StringVar(&cfg.dir, "dir", "", "a folder for data and logs that stays; empty: a temporary one, kept after a violation")
 	flag.Parse()
-	if flag.NArg() > 0 || cfg.nodes != 3 && cfg.nodes != 5 || cfg.most < 1 || cfg.length <= 0 || cfg.arrival <= 0 || cfg.calm <= 0 {
+	if flag.NArg() > 0 || cfg.nodes != 3 && cfg.nodes != 5 || cfg.most < 1 || cfg.length <= 0 || cfg.arrival <= 0 || cfg.calm <= 0 || cfg.keys < 0 {
 		fmt.Fprintln(os.Stderr, "procs: no arguments, 3 or 5 nodes, and durations and counts above 0 are allowed")
 		return 2
 	}

@@ -24,7 +24,7 @@ func TestShortRun(t *testing.T) {
 		t.Skip("it runs real processes for a quarter of a minute")
 	}
 	var out bytes.Buffer
-	cfg := config{length: 12 * time.Second, seed: 5, nodes: 3, arrival: 400 * time.Millisecond, most: 4, calm: 10 * time.Second, dir: t.TempDir(), out: &out}
+	cfg := config{length: 12 * time.Second, seed: 5, nodes: 3, arrival: 400 * time.Millisecond, most: 4, calm: 10 * time.Second, keys: 4, dir: t.TempDir(), out: &out}
 	if err := networkTools(); err != nil || os.Geteuid() != 0 {
 		t.Logf("without faults of the network, which need root and tools: %v", err)
 		cfg.loopback = true

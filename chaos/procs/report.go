@@ -56,10 +56,10 @@ func (r *report) print(w io.Writer) {
 		fmt.Fprintf(w, "%10d  %s\n", r.operations[k], k)
 	}
 	fmt.Fprintf(w, "\n%d tenures compared, %d writes, %d of them stale, %d refused by the fence\n", r.tenures, r.writes, r.stale, r.refused)
-	fmt.Fprintf(w, "%d operations, %d revisions, %d deliveries to watchers and observers, %d looks at queues: judged by %d checkers\n",
+	fmt.Fprintf(w, "%d operations and %d revisions replayed, revision by revision, with %d deliveries to watchers and observers and %d looks at queues: judged by %d checkers\n",
 		r.history, r.revisions, r.deliveries, r.queues, len(check.Checkers()))
-	fmt.Fprintf(w, "%d operations of %d locks, elections and keys put in order without revisions, at most %d of one\n",
-		r.opinion.Operations, r.opinion.Parts, r.opinion.Largest)
+	fmt.Fprintf(w, "%d of the operations put in order without revisions, by porcupine: %d steps of %d locks, elections and keys, at most %d of one\n",
+		r.opinion.Operations, r.opinion.Steps, r.opinion.Parts, r.opinion.Largest)
 	for _, k := range sortedNames(r.opinion.LeftOut) {
 		fmt.Fprintf(w, "%10d  left out: %s\n", r.opinion.LeftOut[k], k)
 	}

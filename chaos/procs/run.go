@@ -38,6 +38,7 @@ type config struct {
 	cuts     int  // power cuts, instead of all faults
 	clock    bool // the nodes' clocks go wrong, too
 	crowd    bool // in the end a crowd comes
+	keys     int  // more clients that work with keys, beside some of every kind
 	out      io.Writer
 }
 
@@ -218,6 +219,11 @@ func (r *runner) build() (string, error) {
 	return binary, overlay.Build(r.ctx, root, "./cmd/conch", binary, sources...)
 }
 
+// groupSize is how many of the many clients that work with keys have the same
+// ones: what is asked for of one key at a time is what the search for an order
+// takes its time for.
+const groupSize = 4
+
 // employ makes the clients.
 func (r *runner) employ() {
 	seed := r.cfg.seed * 1000
@@ -257,6 +263,12 @@ func (r *runner) employ() {
 		add("leader", 4*time.Second, i, false)
 		add("keys", 5*time.Second, -1, false)
 		add("keys", 5*time.Second, i, false)
+	}
+	if r.cfg.cuts == 0 {
+		for i := range r.cfg.keys { // what is asked for together is cheaper to do, and there is more to judge
+			add("keys", 5*time.Second, -1, false)
+			r.workers[len(r.workers)-1].Group = 1 + i/groupSize
+		}
 	}
 	add("churn", 5*time.Second, -1, false)
 	add("churn", 5*time.Second, 0, false)

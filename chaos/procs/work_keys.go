@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/conch-lock/conch/chaos/check"
@@ -26,7 +27,8 @@ func (w *worker) keep(ctx context.Context) {
 	if w.rng.IntN(4) == 0 {
 		by = w.client // and with an unknown outcome when a connection breaks
 	}
-	key := named("key", w.rng.IntN(keyNames))
+	kind := fmt.Sprintf("key%d", w.Group)
+	key := named(kind, w.rng.IntN(keyNames))
 	put := func(key string) check.KeyOp { return check.KeyOp{Action: check.Put, Key: key, Value: w.value()} }
 	get := func(key string) check.KeyOp { return check.KeyOp{Action: check.Get, Key: key} }
 	var t check.Txn
@@ -35,7 +37,7 @@ func (w *worker) keep(ctx context.Context) {
 		w.read(ctx, key, "", w.rng.IntN(6) == 0)
 		return
 	case 5:
-		w.read(ctx, named("key", 0), named("key", keyNames), false)
+		w.read(ctx, named(kind, 0), named(kind, keyNames), false)
 		return
 	case 6, 7, 8:
 		t.Then = []check.KeyOp{put(key)}
@@ -46,7 +48,7 @@ func (w *worker) keep(ctx context.Context) {
 		}
 		t.Then, t.Else = []check.KeyOp{put(key)}, []check.KeyOp{get(key)}
 	case 12: // several as a whole
-		other := named("key", w.rng.IntN(keyNames))
+		other := named(kind, w.rng.IntN(keyNames))
 		t.Then = []check.KeyOp{get(key), put(key)}
 		if other != key {
 			t.Then = append(t.Then, put(other), get(other))
@@ -60,7 +62,7 @@ func (w *worker) keep(ctx context.Context) {
 		t.Then = []check.KeyOp{x}
 		by = s
 	default: // on several conditions
-		other := named("key", w.rng.IntN(keyNames))
+		other := named(kind, w.rng.IntN(keyNames))
 		t.If = []check.Compare{{Target: check.VersionOf, Is: ">", Key: key, Number: 1}, {Target: check.ModOf, Is: "<", Key: other, Number: 1 << 40}}
 		t.Then, t.Else = []check.KeyOp{put(key)}, []check.KeyOp{get(key), get(other)}
 	}

@@ -22,6 +22,7 @@ type worker struct {
 	Kind      string // one of kinds
 	TTL       time.Duration
 	Endpoints []string
+	Group     int    // of those that work with the same keys
 	Pinned    string // the node that it stays with; empty: it goes where the leader is
 	Seed      uint64
 

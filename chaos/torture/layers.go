@@ -17,6 +17,8 @@ type layer struct {
 	what  string
 	alone bool   // it has a lane of its own, and all the time
 	lacks string // what it needs and is not there; empty: nothing
+	parts int    // of the time of its lane in the first round; 0: one
+	lines int    // of the end of what it writes, for the report; 0: 15
 	// command is what runs it for some time; into is where it may leave files.
 	command func(length time.Duration, seed uint64, into string) []string
 	env     []string
@@ -45,9 +47,10 @@ func layers(root bool) []layer {
 			},
 		},
 		{
-			name: "procs", what: "real processes, killed, stopped and cut off",
+			// Most of its time goes to histories that are long enough to be worth judging.
+			name: "procs", what: "real processes, killed, stopped and cut off", parts: 4, lines: 90,
 			command: func(length time.Duration, seed uint64, into string) []string {
-				args := []string{"go", "run", "./chaos/procs", "-for", seconds(length), "-seed", fmt.Sprint(seed), "-dir", into}
+				args := []string{"go", "run", "./chaos/procs", "-for", seconds(length), "-seed", fmt.Sprint(seed), "-dir", into, "-keys", "40"}
 				if os.Geteuid() == 0 {
 					args = append(args, "-power")
 				}
@@ -119,6 +122,6 @@ func (l *layer) run(ctx context.Context, length time.Duration, seed uint64, into
 		res.err = fmt.Errorf("%w: %w", context.Cause(ctx), res.err)
 	}
 	res.took = time.Since(res.began)
-	res.read(into)
+	res.read(into, max(15, l.lines))
 	return res
 }

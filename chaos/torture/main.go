@@ -93,13 +93,11 @@ func run(ctx context.Context, r *report, lane []layer, end time.Time, seed uint6
 			if ctx.Err() != nil || left < 5*time.Second && n > 0 {
 				return
 			}
-			share := left
-			if !l.alone {
-				// In the first round every layer gets its part of the time.
-				share = min(longest, max(left/time.Duration(len(lane)-i), 5*time.Second))
-				if n > 0 {
-					share = min(longest, left)
-				}
+			share := min(longest, left)
+			if l.alone {
+				share = left
+			} else if n == 0 {
+				share = min(longest, max(part(lane[i:], left), 5*time.Second))
 			}
 			r.add(l.run(ctx, share, seed+n, filepath.Join(dir, fmt.Sprintf("%s-%d", l.name, n))))
 			if n > 0 && time.Until(end) <= 0 {
@@ -110,4 +108,13 @@ func run(ctx context.Context, r *report, lane []layer, end time.Time, seed uint6
 			return
 		}
 	}
+}
+
+// part is the first layer's part of the time that is left for all of them.
+func part(layers []layer, left time.Duration) time.Duration {
+	parts := 0
+	for _, l := range layers {
+		parts += max(1, l.parts)
+	}
+	return left * time.Duration(max(1, layers[0].parts)) / time.Duration(parts)
 }

@@ -62,8 +62,8 @@ func (r *report) failed() bool {
 	return slices.ContainsFunc(r.results, func(x result) bool { return x.err != nil })
 }
 
-// read takes in what a layer left.
-func (x *result) read(into string) {
+// read takes in what a layer left, and so many lines of the end of its log.
+func (x *result) read(into string, end int) {
 	if b, err := os.ReadFile(into + ".json"); err == nil {
 		s := &simulated{}
 		if json.Unmarshal(b, s) == nil {
@@ -72,7 +72,7 @@ func (x *result) read(into string) {
 	}
 	if b, err := os.ReadFile(x.log); err == nil {
 		lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-		x.tail = strings.Join(lines[max(0, len(lines)-15):], "\n")
+		x.tail = strings.Join(lines[max(0, len(lines)-end):], "\n")
 	}
 }
 

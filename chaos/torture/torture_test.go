@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,5 +46,18 @@ func TestLayers(t *testing.T) {
 		if l.name == "cuts" && l.lacks == "" {
 			t.Error("power cuts need root")
 		}
+	}
+}
+
+// TestPart: in the first round the time that is left is shared out by parts.
+func TestPart(t *testing.T) {
+	lane := []layer{{name: "a"}, {name: "b", parts: 4}, {name: "c"}}
+	left, got := time.Minute, []time.Duration{}
+	for i := range lane {
+		got = append(got, part(lane[i:], left))
+		left -= got[i]
+	}
+	if want := []time.Duration{10 * time.Second, 40 * time.Second, 10 * time.Second}; !slices.Equal(got, want) {
+		t.Errorf("%v: want %v", got, want)
 	}
 }
