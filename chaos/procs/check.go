@@ -124,7 +124,9 @@ func excused(l loss, outages []outage, nodes int) bool {
 			end += settling
 		}
 		if (&outage{from: o.from, to: end}).during(from, to) {
-			if o.cell || o.client == l.Client || l.TTL < shortTTL && o.client == "" || l.Pinned != "" && slices.Contains(o.nodes, l.Pinned) {
+			if o.cell || o.client == l.Client || l.TTL < shortTTL && o.client == "" || l.Pinned != "" && (slices.Contains(o.nodes, l.Pinned) || o.toward == l.Pinned) {
+				// Who stays with the node at the other end of a cut link has no way to
+				// a leader at this end, which leads on.
 				return true
 			}
 			if len(o.nodes) > 0 {

@@ -104,6 +104,8 @@ func TestCheckLosses(t *testing.T) {
 		"the only node that it goes to":            {func(l *loss) { l.Pinned = "n1" }, []outage{node("n1", 90, 99)}, true},
 		"another one than its only node":           {func(l *loss) { l.Pinned = "n2" }, []outage{node("n1", 90, 99)}, false},
 		"a short one, with one node of three":      {func(l *loss) { l.TTL = time.Second }, []outage{node("n1", 90, 99)}, true},
+		"the only node at the other end of a link": {func(l *loss) { l.Pinned = "n2" }, []outage{{nodes: []string{"n1"}, toward: "n2", from: 95 * time.Second, to: 97 * time.Second}}, true},
+		"the other end, for who can go elsewhere":  {nil, []outage{{nodes: []string{"n1"}, toward: "n2", from: 95 * time.Second, to: 97 * time.Second}}, false},
 		"a node that did not run for long counts":  {nil, []outage{node("n1", 90, 99), stall("n2", 97000, 98100)}, true},
 		"one node, and the machine for long":       {nil, []outage{node("n1", 90, 99), stall("", 96000, 96500), stall("", 96400, 96700)}, true},
 		"one node, and the machine for a moment":   {nil, []outage{node("n1", 90, 99), stall("", 96000, 96500)}, false},

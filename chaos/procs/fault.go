@@ -17,6 +17,7 @@ import (
 type fault struct {
 	kind   string
 	nodes  []int // that it keeps from working; nobody else may have them
+	toward int   // the only other node that it keeps them from, plus one; 0: more than that
 	space  space
 	client *worker // it hurts this one alone; nil: none
 	cell   bool    // it may hold up everybody
@@ -236,15 +237,20 @@ func drop(match string, addresses ...string) []string {
 // of them or one.
 func (r *runner) oneWay() *fault {
 	i := r.victim()
-	others := r.net.others(i)
+	others, toward := r.net.others(i), 0
 	if r.rng.IntN(2) == 0 {
 		others = others[:1]
+		if toward = 1; i == 0 {
+			toward = 2
+		}
 	}
 	length := r.span(100*time.Millisecond, 8*time.Second)
+	f := r.filter(i, length, nil, drop("daddr", others...))
 	if r.rng.IntN(2) == 0 {
-		return r.filter(i, length, drop("saddr", others...), nil)
+		f = r.filter(i, length, drop("saddr", others...), nil)
 	}
-	return r.filter(i, length, nil, drop("daddr", others...))
+	f.toward = toward
+	return f
 }
 
 // peersCut: clients reach the node, and the other nodes do not.

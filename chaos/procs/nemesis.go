@@ -120,8 +120,11 @@ func (n *nemesis) play(ctx context.Context, f *fault) error {
 	}
 	n.r.say("%s %v%s for %v", f.kind, names, client, f.length.Round(time.Millisecond))
 	if !f.mild {
-		over := n.r.outages.add(&outage{what: f.kind, client: client, nodes: names, cell: f.cell, from: now()})
-		defer over()
+		x := &outage{what: f.kind, client: client, nodes: names, cell: f.cell, from: now()}
+		if f.toward > 0 {
+			x.toward = n.r.node(f.toward - 1).Name
+		}
+		defer n.r.outages.add(x)()
 	}
 	if err := f.begin(); err != nil {
 		return err

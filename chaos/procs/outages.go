@@ -8,6 +8,7 @@ import "sync"
 type outage struct {
 	what   string
 	nodes  []string
+	toward string // the only other node that they do not reach, or that does not reach them
 	client string
 	cell   bool // it may hold up everybody, as a leader does whose packets are lost
 	stall  bool // the machine is to blame, see stalls.go
