@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/conch-lock/conch/internal/nowait"
 )
 
 // conn is a connection of a client: every write has a deadline, and the first
@@ -19,6 +21,8 @@ type conn struct {
 	hurry   atomic.Bool // the client is being cut off: writes get a second
 	replay  []byte
 	in, out *atomic.Uint64 // counters of bytes
+
+	*nowait.Writer // of whoever writes, one at a time
 
 	intake  *intake
 	pending atomic.Int64 // bytes read since the last message was complete
@@ -76,16 +80,27 @@ func (c *conn) rest() {
 	c.intake.release(c)
 }
 
-func (c *conn) Write(p []byte) (int, error) {
-	timeout := c.timeout
-	if c.hurry.Load() {
+// Write is bounded in time, or does not wait.
+func (c *conn) Write(p []byte) (int, error) { return c.Writer.Write(p) }
+
+// speak makes the writer, once it is known whether there is TLS.
+func (c *conn) speak() {
+	c.Writer = nowait.New(c.Conn, timed{c}, func(n int) { c.out.Add(uint64(n)) })
+}
+
+// timed writes to a connection with a deadline.
+type timed struct{ *conn }
+
+func (t timed) Write(p []byte) (int, error) {
+	timeout := t.timeout
+	if t.hurry.Load() {
 		timeout = min(timeout, hurried)
 	}
-	if err := c.raw.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
+	if err := t.raw.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
 		return 0, err
 	}
-	n, err := c.Conn.Write(p)
-	c.out.Add(uint64(n))
+	n, err := t.Conn.Write(p)
+	t.out.Add(uint64(n))
 	return n, err
 }
 
@@ -132,6 +147,7 @@ func (c *conn) sniff(header string) (bool, error) {
 func (c *conn) handshake(cfg *tls.Config) error {
 	secured := tls.Server(c.raw, cfg)
 	c.Conn = secured
+	c.speak()
 	return secured.Handshake()
 }
 

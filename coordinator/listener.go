@@ -84,6 +84,7 @@ func (l *listener) run() {
 // take serves a connection on a goroutine of its own, if there is room.
 func (l *listener) take(raw net.Conn) {
 	c := &conn{Conn: raw, raw: raw, timeout: l.timeout, in: &l.in, out: &l.out, intake: l.intake, allowed: freeIntake}
+	c.speak()
 	c.onKnown = func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()

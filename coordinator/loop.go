@@ -21,6 +21,9 @@ const maxDrain = 4096
 // consensus gets another turn: heartbeats must not wait behind large answers.
 const maxStay = 10 * time.Millisecond
 
+// promptStreams is to how many streams the loop writes itself at a time.
+const promptStreams = 4
+
 // sweepEvery is how often the loop looks after what time brings.
 const sweepEvery = 100 * time.Millisecond
 
@@ -53,7 +56,7 @@ type loop struct {
 	work  []item // taken from the inbox, not handled yet
 	spare []item // its space is used again
 	reads []func(error)
-	dirty []*stream // whose writers are to be woken
+	dirty []*stream // that got something to write
 
 	stopping atomic.Bool   // new requests are refused
 	opened   atomic.Uint64 // streams, ever
@@ -192,7 +195,8 @@ func (l *loop) panicked(p any, c *call) {
 }
 
 // settle ends everything that the loop does at one go: it asks for the reads
-// that have gathered, and wakes the writers that got something.
+// that have gathered, and sees to it that what streams got is written: by itself
+// where that is little for few, which saves a waking on the way of an answer.
 func (l *loop) settle() {
 	if reads := l.reads; len(reads) > 0 {
 		l.reads = nil
@@ -202,9 +206,12 @@ func (l *loop) settle() {
 			}
 		}
 	}
+	few := len(l.dirty) <= promptStreams
 	for i, st := range l.dirty {
 		st.dirty = false
-		st.out.signal()
+		if !few || !st.writeNow() {
+			st.out.signal()
+		}
 		l.dirty[i] = nil
 	}
 	l.dirty = l.dirty[:0]

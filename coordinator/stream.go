@@ -17,7 +17,8 @@ import (
 )
 
 // stream is the one long stream of a client. One goroutine reads it, one writes
-// it, and the loop knows what is attached to it.
+// it where the loop does not do that itself, and the loop knows what is attached
+// to it.
 type stream struct {
 	loop   *loop
 	number uint64 // rises with every stream that is opened
@@ -25,6 +26,12 @@ type stream struct {
 	wire   *drpcstream.Stream
 	conn   *conn // nil when the transport is not one of the client port
 	out    *outbox
+
+	// Of whoever writes.
+	writing sync.Mutex
+	over    bool // nothing is written any more
+	frame   api.ServerFrames
+	buf     []byte
 
 	// Of the reader.
 	greeted bool
@@ -277,56 +284,102 @@ func (st *stream) address() string {
 	return st.conn.RemoteAddr().String()
 }
 
-// write writes what is queued: all that has gathered as one frame, with one
-// flush.
+// write writes what is queued.
 func (st *stream) write(ctx context.Context) {
-	frame := &api.ServerFrames{}
-	var buf []byte
+	defer func() {
+		st.writing.Lock()
+		st.over = true
+		st.writing.Unlock()
+	}()
 	for {
-		var ended *api.Error
-		frame.Responses, ended = st.out.take(frame.Responses[:0])
-		if ended != nil {
-			st.finish(ended)
-			return
-		}
-		if len(frame.Responses) == 0 {
-			select {
-			case <-st.out.wake:
-				continue
-			case <-ctx.Done():
-				return
-			}
-		}
-		n := frame.SizeVT()
-		if cap(buf) < n {
-			buf = make([]byte, n)
-		}
-		buf = buf[:n]
-		if _, err := frame.MarshalToSizedBufferVT(buf); err != nil {
-			st.loop.log.Error().Err(err).Msg("an answer cannot be encoded: the stream ends")
-			st.finish(internal(err))
-			return
-		}
-		clear(frame.Responses)
-		err := st.wire.RawWrite(drpcwire.KindMessage, buf)
-		if err == nil {
-			err = st.wire.RawFlush()
-		}
-		if st.out.written() {
-			st.loop.submit(item{run: func() { st.loop.catchUp(st) }})
-		}
-		if err != nil {
+		wrote, ended, err := st.writeFrame()
+		switch {
+		case err != nil:
 			st.broken(err)
 			return
+		case ended != nil:
+			st.finish(ended)
+			return
+		case wrote:
+			continue
 		}
-		if cap(buf) > frameBytes {
-			buf = nil
+		select {
+		case <-st.out.wake:
+		case <-ctx.Done():
+			return
 		}
 	}
 }
 
+// writeFrame writes what was left of the last frame, and all that has gathered
+// as one more, with one flush.
+func (st *stream) writeFrame() (wrote bool, ended *api.Error, err error) {
+	st.writing.Lock()
+	defer st.writing.Unlock()
+	if st.conn != nil {
+		if err := st.conn.CatchUp(); err != nil {
+			return false, nil, err
+		}
+	}
+	return st.writeTaken()
+}
+
+// promptBytes is how much the loop writes to a stream itself. It would hold up
+// the next turn with more, which somebody else can encode and write meanwhile.
+const promptBytes = 4 << 10
+
+// writeNow writes what has gathered without waiting for anything. It reports
+// false when the writer has to do the rest.
+func (st *stream) writeNow() bool {
+	if st.conn == nil || !st.conn.Able() || st.out.waiting() > promptBytes || !st.writing.TryLock() {
+		return false
+	}
+	defer st.writing.Unlock()
+	if st.over || st.conn.Behind() {
+		return false
+	}
+	st.conn.Prompt(true)
+	_, ended, err := st.writeTaken()
+	st.conn.Prompt(false)
+	if err != nil {
+		st.broken(err)
+	}
+	return err == nil && ended == nil && !st.conn.Behind()
+}
+
+// writeTaken writes a frame of what has gathered.
+func (st *stream) writeTaken() (wrote bool, ended *api.Error, err error) {
+	st.frame.Responses, ended = st.out.take(st.frame.Responses[:0])
+	if ended != nil || len(st.frame.Responses) == 0 {
+		return false, ended, nil
+	}
+	n := st.frame.SizeVT()
+	if cap(st.buf) < n {
+		st.buf = make([]byte, n)
+	}
+	st.buf = st.buf[:n]
+	_, err = st.frame.MarshalToSizedBufferVT(st.buf)
+	clear(st.frame.Responses)
+	if err != nil {
+		st.loop.log.Error().Err(err).Msg("an answer cannot be encoded: the stream ends")
+		return false, internal(err), nil
+	}
+	if err = st.wire.RawWrite(drpcwire.KindMessage, st.buf); err == nil {
+		err = st.wire.RawFlush()
+	}
+	if st.out.written() {
+		st.loop.submit(item{run: func() { st.loop.catchUp(st) }})
+	}
+	if cap(st.buf) > frameBytes {
+		st.buf = nil
+	}
+	return true, nil, err
+}
+
 // finish tells the client why its stream ends.
 func (st *stream) finish(e *api.Error) {
+	st.writing.Lock()
+	defer st.writing.Unlock()
 	last := &api.ServerFrames{Responses: []*api.Response{{Error: e}}}
 	b, err := last.MarshalVT()
 	if err == nil {

@@ -18,6 +18,12 @@ const maxFrameBytes = 32 << 20
 func (r *Replica) handle(now time.Duration, rd raft.Ready) error {
 	// 1. The machine learns that it does not lead any more before it sees what others decided.
 	r.notice(rd)
+	committed := rd.CommittedEntries
+	if r.role == Leader && len(rd.Entries) == 0 {
+		// Nobody has to write anything, so nobody waits longer than the clients of what is committed.
+		r.apply(committed)
+		committed = nil
+	}
 
 	// 2. Messages that promise nothing go out first, so that the followers write while this replica does.
 	for i, m := range rd.Messages {
@@ -33,7 +39,6 @@ func (r *Replica) handle(now time.Duration, rd raft.Ready) error {
 
 	// 3. A leader applies what is on its disk already before it writes: who waits for that need not wait for the next
 	// round's write. A follower's write is what others wait for, so it comes first there.
-	committed := rd.CommittedEntries
 	if r.role == Leader {
 		n := onDisk(committed, rd.Entries)
 		r.apply(committed[:n])

@@ -143,5 +143,5 @@ func TestNewsWaits(t *testing.T) {
 
 	m.patient = 0
 	turn(out.Next+2*time.Millisecond, acked(5))
-	d.expect(t, "an eager peer", "send MsgApp", "apply c")
+	d.expect(t, "an eager peer", "apply c", "send MsgApp")
 }

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/conch-lock/conch/internal/nowait"
 )
 
 var (
@@ -35,10 +37,7 @@ type conn struct {
 
 	failed chan struct{} // closed once cause is set
 
-	// Of whoever writes, one at a time.
-	direct syscall.RawConn // for writes that do not wait; nil: there are none
-	eager  bool            // do not wait now
-	rest   []byte          // what did not fit then, and comes first
+	*nowait.Writer // of whoever writes, one at a time
 
 	mu          sync.Mutex
 	cause       error
@@ -50,9 +49,7 @@ func newConn(c, raw net.Conn, writeTimeout time.Duration, in, out *atomic.Uint64
 	wrapped.setWriteTimeout(writeTimeout)
 	wrapped.count(in, out)
 	wrapped.budget.Store(-1)
-	if tcp, ok := c.(*net.TCPConn); ok { // not with TLS, whose records cannot be cut off anywhere
-		wrapped.direct, _ = tcp.SyscallConn()
-	}
+	wrapped.Writer = nowait.New(c, timed{wrapped}, wrapped.wrote)
 	return wrapped
 }
 
@@ -86,71 +83,28 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write is bounded in time. While eager it takes what the kernel does not take
-// at once, to be written before whatever comes next.
+// Write takes what the kernel does not take at once while the connection is
+// prompt; otherwise it is bounded in time.
 func (c *conn) Write(p []byte) (int, error) {
-	if c.eager && len(c.rest) == 0 {
-		n, err := c.writeNow(p)
-		if err == nil {
-			c.rest = append(c.rest, p[n:]...)
-			return len(p), nil
-		}
-		c.fail(err)
-		return n, err
-	}
-	if err := c.Conn.SetWriteDeadline(time.Now().Add(time.Duration(c.writeTimeout.Load()))); err != nil {
-		c.fail(err)
-		return 0, err
-	}
-	if len(c.rest) > 0 {
-		if c.eager {
-			c.rest = append(c.rest, p...)
-			return len(p), nil
-		}
-		rest := c.rest
-		c.rest = nil
-		if _, err := c.write(rest); err != nil {
-			return 0, err
-		}
-	}
-	return c.write(p)
-}
-
-func (c *conn) write(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
-	n, err := c.Conn.Write(p)
-	c.out.Load().Add(uint64(n))
+	n, err := c.Writer.Write(p)
 	if err != nil {
 		c.fail(err)
 	}
 	return n, err
 }
 
-// writeNow writes as much as the kernel takes at once.
-func (c *conn) writeNow(p []byte) (n int, err error) {
-	failed := c.direct.Control(func(fd uintptr) { n, err = syscall.Write(int(fd), p) })
-	if n < 0 {
-		n = 0
+func (c *conn) wrote(n int) { c.out.Load().Add(uint64(n)) }
+
+// timed writes to a connection with a deadline.
+type timed struct{ *conn }
+
+func (t timed) Write(p []byte) (int, error) {
+	if err := t.Conn.SetWriteDeadline(time.Now().Add(time.Duration(t.writeTimeout.Load()))); err != nil {
+		return 0, err
 	}
-	c.out.Load().Add(uint64(n))
-	if failed != nil {
-		return n, failed
-	}
-	if err == syscall.EAGAIN || err == syscall.EINTR {
-		err = nil
-	}
+	n, err := t.Conn.Write(p)
+	t.wrote(n)
 	return n, err
-}
-
-// behind tells whether something is left to be written from an eager time.
-func (c *conn) behind() bool { return len(c.rest) > 0 }
-
-// catchUp writes that.
-func (c *conn) catchUp() error {
-	_, err := c.Write(nil)
-	return err
 }
 
 func (c *conn) Close() error {

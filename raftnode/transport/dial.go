@@ -27,23 +27,23 @@ func (o *outgoing) close() { _ = o.man.Close() }
 
 // writeNow writes what is queued without waiting for anything. It reports false when the writer has to do the rest.
 func (o *outgoing) writeNow(p *peer) bool {
-	if o.conn.direct == nil || !o.writing.TryLock() {
+	if !o.conn.Able() || !o.writing.TryLock() {
 		return false
 	}
 	defer o.writing.Unlock()
-	if o.conn.behind() {
+	if o.conn.Behind() {
 		return false
 	}
-	o.conn.eager = true
+	o.conn.Prompt(true)
 	o.batch = p.queue.take(o.batch[:0])
 	err := p.writeBatch(o, o.batch)
-	o.conn.eager = false
+	o.conn.Prompt(false)
 	clear(o.batch)
 	if err != nil {
 		o.conn.fail(err) // and with that the writer ends the connection
 		return false
 	}
-	return !o.conn.behind()
+	return !o.conn.Behind()
 }
 
 // blame returns why the connection is of no more use: what the other side said,

@@ -103,10 +103,9 @@ func (p *peer) write(o *outgoing) error {
 func (p *peer) writeQueued(o *outgoing, batch []frame) ([]frame, error) {
 	o.writing.Lock()
 	defer o.writing.Unlock()
-	if o.conn.behind() {
-		if err := o.conn.catchUp(); err != nil {
-			return batch, err
-		}
+	if err := o.conn.CatchUp(); err != nil {
+		o.conn.fail(err)
+		return batch, err
 	}
 	if batch = p.queue.take(batch); len(batch) == 0 {
 		return batch, nil
