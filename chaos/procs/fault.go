@@ -19,6 +19,7 @@ type fault struct {
 	nodes  []int // that it keeps from working; nobody else may have them
 	toward int   // the only other node that it keeps them from, plus one; 0: more than that
 	space  space
+	also   []space // more that nobody else may have
 	client *worker // it hurts this one alone; nil: none
 	cell   bool    // it may hold up everybody
 	mild   bool    // the nodes have to work all the same: it excuses nothing

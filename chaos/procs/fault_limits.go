@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/conch-lock/conch/sdk"
 )
 
 // rolling restarts every node in turn, in an orderly way.
@@ -59,13 +61,39 @@ func (r *runner) fewFiles() *fault {
 		}}
 }
 
-// logBlocked: nobody reads what the node writes to standard error, and it must
-// work on, and end when it is asked to.
+// logBlocked: nobody reads what the node writes to standard error, of which it
+// has enough when its connections break. It must work on.
 func (r *runner) logBlocked() *fault {
 	i := r.victim()
-	return &fault{nodes: []int{i}, space: ofLog, mild: true, length: r.span(time.Second, 10*time.Second),
-		begin: r.node(i).Mute,
-		end:   func(context.Context) error { r.node(i).Unmute(); return nil }}
+	const soon = 10 * time.Second
+	return &fault{nodes: []int{i}, space: ofLog, also: []space{ofProcess, ofNetwork}, mild: true, length: r.span(time.Second, 8*time.Second),
+		begin: func() error {
+			if err := r.node(i).Mute(); err != nil || r.net == nil {
+				return err
+			}
+			defer r.outages.begin("ss -K", "", r.node(i).Name)()
+			return r.net.reset(i)
+		},
+		end: func(ctx context.Context) error {
+			defer r.node(i).Unmute()
+			ask, cancel := context.WithTimeout(ctx, soon)
+			defer cancel()
+			if err := answers(ask, r.node(i).Endpoint); err != nil && ctx.Err() == nil {
+				r.history.violation("node %s has not answered for %v while nobody read its log: %v", r.node(i).Name, soon, err)
+			}
+			return nil
+		}}
+}
+
+// answers asks a node for something that it can answer alone.
+func answers(ctx context.Context, endpoint string) error {
+	c, err := sdk.Dial(ctx, sdk.Config{Endpoints: []string{endpoint}, Name: "ask", IgnoreLeader: true})
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_, err = c.Range(ctx, sdk.One("no such key"), sdk.Serializable())
+	return err
 }
 
 // A group of the kernel's version 1 controllers for a node's process.

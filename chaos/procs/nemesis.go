@@ -66,7 +66,9 @@ func (n *nemesis) choose() choice {
 func (f *fault) needs() []string {
 	var out []string
 	for _, i := range f.nodes {
-		out = append(out, fmt.Sprintf("%d of node %d", f.space, i))
+		for _, s := range append(f.also, f.space) {
+			out = append(out, fmt.Sprintf("%d of node %d", s, i))
+		}
 	}
 	if f.client != nil {
 		out = append(out, f.client.Name)

@@ -38,8 +38,8 @@ func newNetwork(n int, seed uint64) (*network, error) {
 		if err = command1("ip netns add " + space); err != nil {
 			break
 		}
-		// Not by ip netns exec, which gives the node a copy of all mounts: a disk
-		// whose power was cut would live on in the copies of the others.
+		// Nothing here is run by ip netns exec, which gives it a copy of all mounts:
+		// a disk whose power was cut lives on as long as there is a copy.
 		w.hosts = append(w.hosts, cluster.Host{Address: address, Enter: []string{"nsenter", "--net=/run/netns/" + space}})
 		w.spaces, w.ports = append(w.spaces, space), append(w.ports, port)
 		err = commands(
@@ -96,7 +96,7 @@ func (w *network) rules(node int, input, output []string) error {
 		}
 		script += "}\n"
 	}
-	cmd := exec.Command("ip", "netns", "exec", w.spaces[node], "nft", "-f", "-")
+	cmd := exec.Command("nsenter", "--net=/run/netns/"+w.spaces[node], "nft", "-f", "-")
 	cmd.Stdin = strings.NewReader(script)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("nft: %w: %s\n%s", err, out, script)
@@ -106,7 +106,7 @@ func (w *network) rules(node int, input, output []string) error {
 
 // reset breaks all connections of a node.
 func (w *network) reset(node int) error {
-	return command1("ip netns exec " + w.spaces[node] + " ss -K -t state established")
+	return command1("nsenter --net=/run/netns/" + w.spaces[node] + " ss -K -t state established")
 }
 
 // others are the addresses of the other nodes.

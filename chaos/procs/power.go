@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -55,19 +56,27 @@ func (d *supply) cut() error {
 	return nil
 }
 
-// remount mounts the disk, and takes it down before when it is mounted.
+// remount mounts the disk, and takes it down before when it is mounted. It is
+// the one whose power was cut, and not a new one, as long as anybody else has a
+// copy of its mount, which other programs do for moments.
 func (d *supply) remount() error {
-	if d.mounted {
-		if err := unix.Unmount(d.mount, 0); err != nil {
-			return fmt.Errorf("unmount %s: %w", d.mount, err)
+	const soon = 10 * time.Second
+	for since := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		if d.mounted {
+			if err := unix.Unmount(d.mount, 0); err != nil {
+				return fmt.Errorf("unmount %s: %w", d.mount, err)
+			}
+			d.mounted = false
 		}
-		d.mounted = false
+		if err := command1("mount -o loop " + d.image + " " + d.mount); err != nil {
+			return err
+		}
+		d.mounted = true
+		err := os.WriteFile(filepath.Join(d.mount, "alive"), nil, 0o600)
+		if !errors.Is(err, unix.EIO) || time.Since(since) > soon {
+			return err
+		}
 	}
-	if err := command1("mount -o loop " + d.image + " " + d.mount); err != nil {
-		return err
-	}
-	d.mounted = true
-	return nil
 }
 
 func (d *supply) close() {
