@@ -131,23 +131,26 @@ func (w *worker) mourn(s *sdk.Session) {
 	}
 }
 
-// held waits as long as a grant is to be held, and says until when its client
-// believed in it.
-func (w *worker) held(g interface {
+// grant is what a client holds.
+type grant interface {
 	Done() <-chan struct{}
 	Err() error
 	Deadline() time.Time
-}, id int, hold time.Duration) {
-	from := now()
+}
+
+// held waits as long as a grant is to be held, and says until when its client
+// believed in it: no longer than to its deadline, which may have passed before
+// this began, while the client was stopped.
+func (w *worker) held(g grant, id int, hold time.Duration) {
 	timer := time.NewTimer(hold)
 	select {
 	case <-timer.C:
 	case <-g.Done():
 		timer.Stop()
 	}
-	to := now()
+	to := now() // before it looks: then it was held until here
 	if g.Err() != nil {
-		to = max(from, min(to, at(g.Deadline())))
+		to = min(to, at(g.Deadline()))
 	}
 	w.calls.Believed(id, to)
 }
