@@ -152,7 +152,6 @@ type held interface {
 // keep holds what was granted for a time, writes to what it protects, and
 // returns until when the client believed in it.
 func (c *client) keep(ctx context.Context, h held, hold time.Duration) instant {
-	from := now()
 	c.guard(h)
 	timer := time.NewTimer(hold)
 	defer timer.Stop()
@@ -163,7 +162,7 @@ func (c *client) keep(ctx context.Context, h held, hold time.Duration) instant {
 	}
 	c.guard(h)
 	if h.Err() != nil {
-		return max(from, min(now(), c.moment(h.Deadline())))
+		return min(now(), c.moment(h.Deadline()))
 	}
 	return now()
 }
