@@ -238,6 +238,31 @@ func TestLeavesANodeThatAcknowledgesNothing(t *testing.T) {
 	})
 }
 
+// A keep-alive that was on its way to a leader that is gone is sent again as soon
+// as there is another one: nobody on the way keeps it.
+func TestKeepAliveAgainWhenTheLeaderChanges(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		start := time.Now()
+		s := open(t, c, WithTTL(9*time.Second))
+		f.with(func() { f.nodes["n1:1"].deaf = true })
+		time.Sleep(3500 * time.Millisecond) // sent after 3 s, lost with the leader; the next one is due after 4.5 s
+		f.with(func() {
+			n := f.nodes["n1:1"]
+			if len(n.beats) != 1 {
+				t.Fatalf("%d keep-alives before the leader changed, want 1", len(n.beats))
+			}
+			n.deaf, n.hint = false, &api.LeaderHint{Node: "n1", Endpoint: "n1:1"}
+			for st := range n.streams {
+				st.send(&api.Response{Result: &api.Response_Leader{Leader: n.hint}})
+			}
+		})
+		synctest.Wait()
+		if safe := s.Deadline().Sub(start); safe != 11600*time.Millisecond {
+			t.Errorf("the deadline is %v after the start, want 3.5s + 8.1s", safe)
+		}
+	})
+}
+
 func TestAbandonedOpeningIsClosed(t *testing.T) {
 	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
 		f.hook("n1:1", func(r *api.Request) fault { return fault{loseReply: r.GetOpenSession() != nil} })
