@@ -93,11 +93,14 @@ func newDetour(id int, w *network, seed uint64) (*detour, error) {
 
 const tunDevice = "/dev/net/tun"
 
+// errNoTun: this machine has no such devices, or does not give them away.
+var errNoTun = errors.New(tunDevice + " cannot be opened")
+
 // tun makes a device of which whole IP packets are read, and written to.
 func tun(name string) (*os.File, error) {
 	fd, err := unix.Open(tunDevice, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", tunDevice, err)
+		return nil, fmt.Errorf("%w: %w", errNoTun, err)
 	}
 	request, err := unix.NewIfreq(name)
 	if err == nil {

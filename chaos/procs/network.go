@@ -54,11 +54,9 @@ func newNetwork(n int, seed uint64) (*network, error) {
 		w.close()
 		return nil, fmt.Errorf("network namespaces: %w", err)
 	}
-	if _, missing := os.Stat(tunDevice); missing == nil {
-		if w.detour, err = newDetour(id, w, seed); err != nil {
-			w.close()
-			return nil, err
-		}
+	if w.detour, err = newDetour(id, w, seed); err != nil && !errors.Is(err, errNoTun) {
+		w.close()
+		return nil, err
 	}
 	return w, nil
 }

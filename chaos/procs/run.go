@@ -97,6 +97,9 @@ func run(ctx context.Context, cfg config) (_ *report, err error) {
 		return nil, err
 	}
 	r.say("seed %d, %d nodes, %v, in %s, network %v, power %v", cfg.seed, cfg.nodes, cfg.length, r.cfg.dir, r.net != nil, len(r.disks) > 0)
+	if r.net != nil && r.net.detour == nil {
+		r.say("without late and disordered packets: %v", errNoTun)
+	}
 	stop := make(chan struct{})
 	var self sync.WaitGroup
 	self.Go(func() { r.outages.watchSelf(stop) })
