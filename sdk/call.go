@@ -267,6 +267,9 @@ func (c *Client) waitError(ctx context.Context, ca *call) *waitError {
 	}
 	if ca.link != nil {
 		err.note = "no answer from " + c.link.endpoint
+		if h := c.link.leader; h != nil && h.GetNode() == "" {
+			err.note += ", which knows of no leader: a majority of the nodes may be down or cut off"
+		}
 	}
 	return err
 }

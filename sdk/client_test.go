@@ -444,6 +444,37 @@ func TestLeavesASilentConnection(t *testing.T) {
 	})
 }
 
+// Without a leader nothing is answered; who waited in vain is told that this is why.
+func TestNoAnswerForWantOfALeader(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		ask := func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			_, err := c.Get(ctx, "key")
+			want(t, "get", err, context.DeadlineExceeded)
+			return err
+		}
+		silent := func(r *api.Request) fault { return fault{lose: r.GetRange() != nil} }
+		for _, endpoint := range []string{"n1:1", "n2:1", "n3:1"} {
+			f.hook(endpoint, silent)
+		}
+		if err := ask(); strings.Contains(err.Error(), "leader") {
+			t.Errorf("%v: nothing is known of a leader", err)
+		}
+		f.with(func() {
+			for _, n := range f.nodes {
+				n.hint = &api.LeaderHint{}
+				for st := range n.streams {
+					st.send(&api.Response{Result: &api.Response_Leader{Leader: n.hint}})
+				}
+			}
+		})
+		if err := ask(); !strings.Contains(err.Error(), "knows of no leader") {
+			t.Errorf("%v: does not say that there is no leader", err)
+		}
+	})
+}
+
 func TestFollowsTheLeaderWithoutFlapping(t *testing.T) {
 	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
 		s := open(t, c)
