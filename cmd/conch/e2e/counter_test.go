@@ -92,7 +92,9 @@ func TestCounter(t *testing.T) {
 	if lines != ended[0] || counter != ended[0] {
 		t.Errorf("%d commands ended well, the log has %d lines and the counter is %d: all must be the same", ended[0], lines, counter)
 	}
-	if want := int(length / (5 * time.Second)); kills < want {
+	// Every three seconds on an idle machine; starting a node takes as long as twenty
+	// commands that start beside it let it.
+	if want := max(1, int(length/(15*time.Second))); kills < want {
 		t.Errorf("the leader was killed %d times, want %d at least", kills, want)
 	}
 	if ended[0] < competitors {
