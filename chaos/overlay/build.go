@@ -47,8 +47,7 @@ func (f File) apply(original string) (string, error) {
 }
 
 // Build builds the main package in a folder, such as "./cmd/conch" below the
-// root of its module, with what the sources change. What it needs lies beside the
-// program.
+// root of its module, with what the sources change.
 func Build(ctx context.Context, root, main, program string, sources ...Source) error {
 	if err := build(ctx, root, main, program, sources); err != nil {
 		return fmt.Errorf("overlay: %w", err)
@@ -68,10 +67,11 @@ func build(ctx context.Context, root, main, program string, sources []Source) er
 	if program, err = filepath.Abs(program); err != nil {
 		return err
 	}
-	work := program + ".overlay"
-	if err := os.MkdirAll(work, 0o755); err != nil {
+	work, err := os.MkdirTemp("", "conch-overlay-") // not where packages are looked for
+	if err != nil {
 		return err
 	}
+	defer os.RemoveAll(work)
 	replace := map[string]string{}
 	put := func(original, text string) error {
 		if _, twice := replace[original]; twice {
