@@ -101,6 +101,7 @@ type Replica struct {
 	noRoom    bool           // the newest try found the disk full,
 	refusedAt time.Duration  // then
 	taking    *taking
+	piece     []byte // reused for the pieces of those taken
 	incoming  *ReceivedSnapshot
 	holds     map[NodeID]hold
 

@@ -38,7 +38,6 @@ type taking struct {
 	index   uint64
 	term    uint64
 	members membership
-	buf     []byte
 	result  chan committed // receives once the file is durable
 }
 
@@ -97,12 +96,10 @@ func (r *Replica) snapshotDue(now time.Duration) bool {
 	if len(r.files) == 0 || r.applied <= r.files[0].index || r.noRoom && now < r.refusedAt+r.pause() {
 		return false
 	}
-	// Where the newest snapshot was lost, the log is marked beyond what has been applied again so far.
-	if r.applied < r.wal.Stats().Base {
-		return false
-	}
 	// A new member may need one that knows it.
-	return r.log.wanted || r.since >= r.cfg.Tuning.SnapshotBytes || r.applied-r.files[0].index >= r.cfg.Tuning.SnapshotEntries
+	due := r.log.wanted || r.since >= r.cfg.Tuning.SnapshotBytes || r.applied-r.files[0].index >= r.cfg.Tuning.SnapshotEntries
+	// Where the newest snapshot was lost, the log is marked beyond what has been applied again so far.
+	return due && r.applied >= r.wal.Stats().Base
 }
 
 // beginSnapshot pins the state.
@@ -115,7 +112,9 @@ func (r *Replica) beginSnapshot() error {
 	r.taking = &taking{
 		source: r.cfg.Machine.Snapshot(), writer: w,
 		index: r.applied, term: r.appliedTerm, members: r.members,
-		buf: make([]byte, snapshotPiece),
+	}
+	if r.piece == nil {
+		r.piece = make([]byte, snapshotPiece)
 	}
 	r.since = 0
 	return nil
@@ -124,7 +123,7 @@ func (r *Replica) beginSnapshot() error {
 // writeSnapshot writes a few pieces, and when all are written has the file made durable.
 func (r *Replica) writeSnapshot(t *taking) error {
 	for range r.cfg.Tuning.SnapshotSlices {
-		piece, done := t.source.Next(t.buf)
+		piece, done := t.source.Next(r.piece)
 		if _, err := t.writer.Write(piece); err != nil {
 			return fmt.Errorf("write a snapshot: %w", err)
 		}
@@ -132,7 +131,7 @@ func (r *Replica) writeSnapshot(t *taking) error {
 			continue
 		}
 		t.source.Close()
-		t.source, t.buf = nil, nil
+		t.source = nil
 		t.result = make(chan committed, 1)
 		w, result := t.writer, t.result
 		r.cfg.Background(func() {

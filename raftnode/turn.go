@@ -81,7 +81,6 @@ func (r *Replica) turn(now time.Duration, in Inputs) (Outputs, error) {
 			return out, err
 		}
 	}
-	out.Busy = r.node.HasReady()
 	// 8. Answers.
 	r.ask(now)
 	r.reads.release(r.applied)
@@ -99,7 +98,7 @@ func (r *Replica) turn(now time.Duration, in Inputs) (Outputs, error) {
 	// 11. News that waited long enough, and what the machine sent, if nothing above took it along.
 	r.tell(now)
 	r.cfg.Outbox.Flush()
-	out.Busy = out.Busy || more || r.node.HasReady()
+	out.Busy = more || r.node.HasReady()
 	out.Next = r.lastTick + r.stride()*r.cfg.Tuning.Tick
 	if at := r.round.at + r.cfg.Tuning.GatherTime; r.leading && now < at && r.gathering(now) {
 		out.Next = min(out.Next, at)

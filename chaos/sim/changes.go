@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"encoding/binary"
 	"fmt"
 	"hash/crc64"
 
@@ -113,6 +114,17 @@ func recordSum(sum uint64, r *store.Record) uint64 {
 func mixed(sum, n uint64) uint64 {
 	sum = (sum ^ n) * 0x9e3779b97f4a7c15
 	return sum ^ sum>>32
+}
+
+// bytesSum takes bytes into a checksum, eight at a time.
+func bytesSum(sum uint64, b []byte) uint64 {
+	n := len(b)
+	for ; len(b) >= 8; b = b[8:] {
+		sum = mixed(sum, binary.LittleEndian.Uint64(b))
+	}
+	var rest [8]byte
+	copy(rest[:], b)
+	return mixed(mixed(sum, binary.LittleEndian.Uint64(rest[:])), uint64(n))
 }
 
 // textSum is FNV-1a, for what is short.

@@ -31,10 +31,10 @@ type client struct {
 	nonce    sessions.Nonce
 	session  sessions.ID
 	ttl      time.Duration
-	deadline time.Duration // by its own clock
-	number   uint64        // of the newest keep-alive
-	sent     map[uint64]time.Duration
-	heard    uint64 // the newest keep-alive that was acknowledged
+	deadline time.Duration   // by its own clock
+	number   uint64          // of the newest keep-alive
+	sent     []time.Duration // when, by its own clock, keep-alive 1 and so on
+	heard    uint64          // the newest keep-alive that was acknowledged
 
 	sequence sessions.Sequence
 	open     map[sessions.Sequence]*asked
@@ -68,7 +68,7 @@ func (c *client) chance(p float64) bool { return c.rng.Float64() < p }
 
 func (c *client) local() time.Duration { return c.clock.local(c.w.now) }
 
-func (c *client) isCut(id raftnode.NodeID) bool { return c.w.now < c.cut[id] }
+func (c *client) isCut(id raftnode.NodeID) bool { return len(c.cut) > 0 && c.w.now < c.cut[id] }
 
 func (c *client) cutFor(id raftnode.NodeID, d time.Duration) {
 	c.cut[id] = max(c.cut[id], c.w.now+d)
@@ -121,7 +121,7 @@ func (c *client) begin() {
 	c.endBelief()
 	c.life++
 	c.session, c.number, c.heard, c.sequence, c.acked, c.waiting = 0, 0, 0, 0, 0, 0
-	c.sent = map[uint64]time.Duration{}
+	c.sent = c.sent[:0]
 	c.open = map[sessions.Sequence]*asked{}
 	c.answered = map[sessions.Sequence]bool{}
 	binary.BigEndian.PutUint64(c.nonce[:], uint64(c.id)<<32|uint64(c.life))
@@ -181,17 +181,17 @@ func (c *client) safe(id sessions.ID, n uint64) time.Duration {
 	if id != c.session {
 		return 0
 	}
-	at, ok := c.sent[n]
-	if !ok {
+	if n < 1 || n > uint64(len(c.sent)) {
 		c.w.fail(Harness, "client %d: keep-alive %d was heard and never sent", c.id, n)
+		return 0
 	}
-	return at + safely(c.ttl)
+	return c.sent[n-1] + safely(c.ttl)
 }
 
 func (c *client) keepAlive() {
 	c.number++
 	n, id := c.number, c.session
-	c.sent[n] = c.local()
+	c.sent = append(c.sent, c.local())
 	c.toNode(func(at *node) {
 		at.attached[id] = c
 		at.cell.Hear(id, n)
@@ -258,12 +258,7 @@ func (c *client) alive(n uint64) {
 		return
 	}
 	c.heard = n
-	c.deadline = max(c.deadline, c.sent[n]+safely(c.ttl))
-	for old := range c.sent {
-		if old+500 < n {
-			delete(c.sent, old)
-		}
-	}
+	c.deadline = max(c.deadline, c.sent[n-1]+safely(c.ttl))
 }
 
 // endBelief: the client does not believe in a lock any more.

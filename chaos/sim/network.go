@@ -48,42 +48,58 @@ func (w *world) cutFor(from, to raftnode.NodeID, d time.Duration) {
 // most is how many messages wait at a node until its socket buffers are full.
 const most = 4096
 
-// deliver lets a message reach a node some time later, or never, or twice. One
-// that comes twice is doubled on the wire: put must then hand over a copy each
-// time, since who receives it may change what it is given, as raft does when it
-// passes a read on to the leader.
-func (w *world) deliver(from, to *node, put func(doubled bool)) {
-	times := 1
-	if w.net.chance(w.net.double) {
-		times = 2
+// arrivals draws after what times a message arrives: once, never or twice. One
+// that comes twice is doubled on the wire: each is a copy of its own, since who
+// receives it may change it, as raft does when it passes a read on to the leader.
+func (n *network) arrivals() (after [2]time.Duration, times int) {
+	sent := 1
+	if n.chance(n.double) {
+		sent = 2
 	}
-	for range times {
-		if w.net.chance(w.net.loss) {
-			continue
+	for range sent {
+		if !n.chance(n.loss) {
+			after[times] = n.delay()
+			times++
 		}
-		run := to.run
-		w.after(from.lag+w.net.delay(), func() {
-			if to.run != run || !to.up || w.isCut(from.id, to.id) || len(to.in.Messages)+len(to.in.Payloads) > most {
-				return
-			}
-			put(times > 1)
-			to.wake(0)
-		})
 	}
+	return after, times
 }
 
-// letter is a message with all its numbers in one piece of memory.
+// way is that of a message to a process.
+type way struct {
+	from, to *node
+	run      int
+}
+
+func wayTo(from, to *node) way { return way{from, to, to.run} }
+
+// leads says whether who goes that way arrives.
+func (y *way) leads() bool {
+	to := y.to
+	return to.run == y.run && to.up && !to.w.isCut(y.from.id, to.id) && len(to.in.Messages)+len(to.in.Payloads) <= most
+}
+
+// letter is a message on its way, with all its numbers in one piece of memory.
 type letter struct {
+	way
 	m                                                        raftpb.Message
 	kind                                                     raftpb.MessageType
 	to, from, term, logTerm, index, commit, vote, rejectHint uint64
 	reject                                                   bool
 }
 
-// copyMessage copies a message as the wire does, so that nobody shares memory
+// happen lets the message arrive.
+func (l *letter) happen() {
+	if l.leads() {
+		l.way.to.in.Messages = append(l.way.to.in.Messages, raftnode.PeerMessage{From: l.way.from.id, Message: &l.m})
+		l.way.to.wake(0)
+	}
+}
+
+// newLetter copies a message as the wire does, so that nobody shares memory
 // with whoever sent it. Snapshots and responses do not travel this way.
-func copyMessage(m *raftpb.Message) *raftpb.Message {
-	c := &letter{}
+func newLetter(y way, m *raftpb.Message) *letter {
+	c := &letter{way: y}
 	if m.Type != nil {
 		c.kind = *m.Type
 		c.m.Type = &c.kind
@@ -115,7 +131,7 @@ func copyMessage(m *raftpb.Message) *raftpb.Message {
 			c.m.Entries[i] = copyEntry(e)
 		}
 	}
-	return &c.m
+	return c
 }
 
 func copyEntry(e *raftpb.Entry) *raftpb.Entry {

@@ -45,11 +45,13 @@ type node struct {
 	cell     *cell.Cell
 	replica  *raftnode.Replica
 	in       raftnode.Inputs
-	calls    []func() // requests of clients that wait for the next turn
-	turnAt   time.Duration
-	turnSeq  uint64
-	lastTurn time.Duration // by its own clock
-	lag      time.Duration // how long the disk takes in this turn
+	spare    []raftnode.PeerMessage // memory for those to come
+	calls    []func()               // requests of clients that wait for the next turn
+	turnAt   time.Duration          // of the next turn
+	turnSeq  uint64                 // its place among the events; 0: none is planned
+	lastTurn time.Duration          // by its own clock
+	lag      time.Duration          // how long the disk takes in this turn
+	busy     time.Duration          // until when the turn takes that was begun last
 	attached map[sessions.ID]*client
 	promised bool // it has fsynced since it promised something last
 	unproven int  // entries that it proposed and has not seen applied
@@ -155,9 +157,8 @@ func (n *node) crash(why string) {
 func (n *node) down() {
 	n.up = false
 	n.run++
-	n.turnSeq++ // what was planned is off
 	n.in, n.calls = raftnode.Inputs{}, nil
-	n.turnAt, n.lag, n.paused, n.unproven = 0, 0, 0, 0
+	n.turnSeq, n.lag, n.paused, n.busy, n.unproven = 0, 0, 0, 0, 0
 }
 
 // stop ends the process in order.
@@ -180,21 +181,19 @@ func (n *node) wake(d time.Duration) {
 	if !n.up {
 		return
 	}
-	at := max(n.w.now+d, n.paused)
-	if n.turnAt != 0 && n.turnAt <= at {
+	at := max(n.w.now+d, n.paused, n.busy)
+	if n.turnSeq != 0 && n.turnAt <= at {
 		return
 	}
-	n.turnAt = at
-	n.turnSeq++
 	n.w.events++
-	n.w.queue.push(event{at: at, seq: n.w.events, node: n, turn: n.turnSeq})
+	n.turnAt, n.turnSeq = at, n.w.events
 }
 
 // turnTakes is how long a turn takes beside what the disk takes.
 const turnTakes = 20 * time.Microsecond
 
 func (n *node) turn() {
-	n.turnAt = 0
+	n.turnSeq = 0
 	if n.w.now < n.paused {
 		n.wake(n.paused - n.w.now)
 		return
@@ -206,7 +205,7 @@ func (n *node) turn() {
 	}
 	n.lastTurn = local
 	calls, in, run := n.calls, n.in, n.run
-	n.calls, n.in = nil, raftnode.Inputs{}
+	n.calls, n.in = nil, raftnode.Inputs{Messages: n.spare[:0]}
 	for _, f := range calls {
 		f()
 	}
@@ -219,11 +218,15 @@ func (n *node) turn() {
 		n.stopped(err)
 		return
 	}
+	clear(in.Messages)
+	n.spare = in.Messages
 	next := n.clock.real(out.Next) - n.w.now
-	if out.Busy || len(n.calls) > 0 {
+	if out.Busy || len(n.calls) > 0 || n.turnSeq != 0 {
 		next = 0
 	}
-	n.wake(max(next, n.lag, turnTakes))
+	n.turnSeq = 0
+	n.busy = n.w.now + max(n.lag, turnTakes)
+	n.wake(next)
 }
 
 // background runs work on files a while later, as a goroutine of its own does.

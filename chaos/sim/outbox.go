@@ -45,14 +45,10 @@ func (n *node) Send(m *raftpb.Message) {
 		return
 	}
 	n.w.mix(uint64(m.GetType())<<48 ^ m.GetIndex() ^ m.GetTerm()<<24 ^ m.GetTo()<<60)
-	sent := copyMessage(m)
-	n.w.deliver(n, to, func(doubled bool) {
-		got := sent
-		if doubled {
-			got = copyMessage(sent)
-		}
-		to.in.Messages = append(to.in.Messages, raftnode.PeerMessage{From: n.id, Message: got})
-	})
+	after, times := n.w.net.arrivals()
+	for _, d := range after[:times] {
+		n.w.later(n.lag+d, newLetter(wayTo(n, to), m))
+	}
 }
 
 func (n *node) sendPayload(id raftnode.NodeID, payload []byte) bool {
@@ -60,15 +56,25 @@ func (n *node) sendPayload(id raftnode.NodeID, payload []byte) bool {
 	if to == nil || !n.up {
 		return false
 	}
-	sent := bytes.Clone(payload)
-	n.w.deliver(n, to, func(doubled bool) {
-		got := sent
-		if doubled {
-			got = bytes.Clone(sent)
-		}
-		to.in.Payloads = append(to.in.Payloads, raftnode.PeerPayload{From: n.id, Payload: got})
-	})
+	after, times := n.w.net.arrivals()
+	for _, d := range after[:times] {
+		n.w.later(n.lag+d, &packet{wayTo(n, to), bytes.Clone(payload)})
+	}
 	return true
+}
+
+// packet is a payload on its way.
+type packet struct {
+	way
+	payload []byte
+}
+
+// happen lets it arrive.
+func (p *packet) happen() {
+	if p.leads() {
+		p.to.in.Payloads = append(p.to.in.Payloads, raftnode.PeerPayload{From: p.from.id, Payload: p.payload})
+		p.to.wake(0)
+	}
 }
 
 // SendSnapshot implements raftnode.Outbox.

@@ -2,20 +2,27 @@ package sim
 
 import "time"
 
+// happening is what an event does. Messages are the most, and have no other
+// object beside them.
+type happening interface{ happen() }
+
+// action is one that is a function.
+type action func()
+
+func (a action) happen() { a() }
+
 // event is something that will happen.
 type event struct {
 	at  time.Duration
 	seq uint64 // of two at one time the one that was planned first goes first
-	do  func() // nil: a turn of the node
-
-	node *node
-	turn uint64 // which one: a later one was planned if it is not this
+	do  happening
 }
 
 func (e *event) before(o *event) bool { return e.at < o.at || e.at == o.at && e.seq < o.seq }
 
 // queue is a heap of events in which every one has four children: less deep
-// than one with two, and its children lie together.
+// than one with two, and its children lie together. Turns of nodes are not in
+// it: a node has one planned at a time, which every message puts forward.
 type queue []event
 
 func (q *queue) push(e event) {
@@ -62,4 +69,25 @@ func (q *queue) pop() event {
 	}
 	l[i] = last
 	return first
+}
+
+// next takes what happens next out, up to a time: an event, or a node whose turn
+// it is. Neither is there when nothing is left to happen until then.
+func (w *world) next(until time.Duration) (e event, n *node) {
+	for _, o := range w.nodes {
+		if o.turnSeq == 0 || n != nil && (o.turnAt > e.at || o.turnAt == e.at && o.turnSeq > e.seq) {
+			continue
+		}
+		e.at, e.seq, n = o.turnAt, o.turnSeq, o
+	}
+	switch {
+	case len(w.queue) > 0 && (n == nil || w.queue[0].before(&e)):
+		if w.queue[0].at > until {
+			return event{}, nil
+		}
+		return w.queue.pop(), nil
+	case n != nil && e.at > until:
+		return event{}, nil
+	}
+	return e, n
 }

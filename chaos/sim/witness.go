@@ -67,7 +67,7 @@ func (x *witness) close() { x.machine.Close() }
 
 // apply takes an entry that a node is about to apply.
 func (x *witness) apply(n *node, e raftnode.Entry) {
-	sum := crc64.Update(e.Term, crc, e.Data)
+	sum := bytesSum(e.Term, e.Data)
 	first, err := x.log.apply(n.id, e.Index, e.Term, sum)
 	x.w.check(Equal, err)
 	if !first || err != nil {

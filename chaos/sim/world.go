@@ -32,7 +32,9 @@ type world struct {
 }
 
 // after makes something happen later.
-func (w *world) after(d time.Duration, do func()) {
+func (w *world) after(d time.Duration, do func()) { w.later(d, action(do)) }
+
+func (w *world) later(d time.Duration, do happening) {
 	w.events++
 	w.queue.push(event{at: w.now + max(d, 0), seq: w.events, do: do})
 }
@@ -135,14 +137,17 @@ func (w *world) create() {
 }
 
 func (w *world) run(until time.Duration) {
-	for len(w.queue) > 0 && w.failed == nil && w.queue[0].at <= until {
-		e := w.queue.pop()
+	for w.failed == nil {
+		e, n := w.next(until)
+		if e.do == nil && n == nil {
+			break
+		}
 		w.now = e.at
 		w.mix(uint64(e.at) ^ e.seq<<40)
-		if e.do != nil {
-			e.do()
-		} else if e.node.turnSeq == e.turn && e.node.up {
-			e.node.turn()
+		if n != nil {
+			n.turn()
+		} else {
+			e.do.happen()
 		}
 	}
 	w.now = max(w.now, until)

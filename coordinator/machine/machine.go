@@ -261,7 +261,7 @@ func (m *Machine) Snapshot() *store.Snapshot { return m.store.Snapshot() }
 // snapshot without a byte is the state of a new cell. After an error the machine
 // is as it was.
 func (m *Machine) Restore(r io.Reader, index, term uint64) error {
-	in := bufio.NewReaderSize(r, 64<<10)
+	in := bufio.NewReaderSize(r, store.RestoreBuffer)
 	fresh := &Machine{limits: m.limits}
 	if _, err := in.Peek(1); err == io.EOF {
 		fresh.create(index, term)

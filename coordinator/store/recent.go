@@ -1,7 +1,11 @@
 package store
 
-// recentRows is how many records are remembered; a power of two.
-const recentRows = 4096
+// How many records are remembered, at first and at most; powers of two. A small
+// store needs little, and is made fast.
+const (
+	fewRecentRows = 64
+	recentRows    = 4096
+)
 
 // recent remembers rows of records that were read or written last, each in the
 // one place that its key leads to. A lock is looked for when it is claimed, and
@@ -21,14 +25,26 @@ func (r recent) place(space Space, key string) *recentRow {
 	for i := range len(key) {
 		h = (h ^ uint32(key[i])) * 16777619
 	}
-	return &r[(h^h>>16)%recentRows]
+	return &r[(h^h>>16)%uint32(len(r))]
 }
 
 // note remembers what the tree has for a key, if it is that of a record.
 func (s *Store) note(key, row string, had bool) {
-	if key[0] == tableRecords {
-		*s.recent.place(Space(key[1]), key[2:]) = recentRow{key, row, had}
+	if key[0] != tableRecords {
+		return
 	}
+	if n := len(s.recent); n < recentRows && s.rows() > uint64(n/2) {
+		s.recent = make(recent, min(8*n, recentRows)) // what was remembered is in the tree
+	}
+	*s.recent.place(Space(key[1]), key[2:]) = recentRow{key, row, had}
+}
+
+// rows is how many records there are.
+func (s *Store) rows() (n uint64) {
+	for _, of := range s.records {
+		n += of
+	}
+	return n
 }
 
 // recordRow finds the row of a record, within a batch or without, and how its

@@ -12,6 +12,10 @@ import (
 // ErrSnapshot says that what was given to Restore is not a snapshot of a store.
 var ErrSnapshot = errors.New("not a snapshot of a store")
 
+// RestoreBuffer is the size of the buffer that Restore reads through; a
+// bufio.Reader that has one as large serves as it is.
+const RestoreBuffer = 16 << 10
+
 // restoreBatch is how many rows are written in one transaction.
 const restoreBatch = 1000
 
@@ -20,7 +24,7 @@ const restoreBatch = 1000
 // refused with ErrSnapshot; an error of the reader is returned as it is.
 func Restore(o Options, r io.Reader) (*Store, error) {
 	s := New(o)
-	l := loader{s: s, r: bufio.NewReaderSize(r, 128<<10)}
+	l := loader{s: s, r: bufio.NewReaderSize(r, RestoreBuffer)}
 	err := l.load()
 	if s.open != nil {
 		s.tx.Commit()

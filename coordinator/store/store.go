@@ -61,7 +61,7 @@ func New(o Options) *Store {
 	}
 	db, err := buntdb.Open(":memory:")
 	must(err)
-	s := &Store{options: o, db: db, revision: 1, owned: owned{}, recent: make(recent, recentRows)}
+	s := &Store{options: o, db: db, revision: 1, owned: owned{}, recent: make(recent, fewRecentRows)}
 	s.history.reset(2)
 	s.tx.s = s
 	return s

@@ -111,9 +111,6 @@ func (r *Reader) Read(p []byte) (int, error) {
 // nextBlock reads and checks a block, or the trailer: then it returns io.EOF.
 func (r *Reader) nextBlock() error {
 	var header [blockHeader]byte
-	if r.buf == nil {
-		r.buf = make([]byte, BlockBytes)
-	}
 	if err := r.read(header[:], r.pos); err != nil {
 		return err
 	}
@@ -126,6 +123,9 @@ func (r *Reader) nextBlock() error {
 	}
 	if r.total%BlockBytes != 0 {
 		return r.corrupt(r.pos, "a block follows one that is not full")
+	}
+	if n > len(r.buf) {
+		r.buf = make([]byte, n) // the first block is the largest
 	}
 	block := r.buf[:n]
 	if err := r.read(block, r.pos+blockHeader); err != nil {

@@ -38,7 +38,7 @@ func Create(fs disk.FS, dir string, m Meta) (*Writer, error) {
 	}
 	w := &Writer{
 		fs: fs, dir: dir, base: baseName(m.Index, m.Term),
-		block: make([]byte, blockHeader, blockHeader+BlockBytes),
+		block: make([]byte, blockHeader, 4<<10),
 		sum:   sha256.New(),
 	}
 	file, err := fs.Create(w.path(tempSuffix))
