@@ -60,9 +60,10 @@ func (b *batch) add(s *summary, c sim.Config) {
 	if !errors.As(err, &v) {
 		return
 	}
-	fmt.Printf("VIOLATION: %v\nit is made smaller ...\n", v)
+	// At once, and of every process: a long run says the rest when it ends.
+	fmt.Fprintf(os.Stderr, "VIOLATION: %v\nit is made smaller ...\n", v)
 	small := sim.Shrinker{}.Shrink(v)
-	fmt.Printf("replay: %s\nas found: %s\n", small.Replay(), v.Replay())
+	fmt.Fprintf(os.Stderr, "replay: %s\nas found: %s\n", small.Replay(), v.Replay())
 	s.Violations = append(s.Violations, found{
 		Property: string(v.Property), What: v.What, Replay: small.Replay(), Full: v.Replay(),
 	})
