@@ -76,6 +76,39 @@ func TestTokenCheck(t *testing.T) {
 	wantSound(t, "a larger one", c.granted(b, 6))
 }
 
+func TestFirstCome(t *testing.T) {
+	id := func(n int) locks.ClaimID { return locks.ClaimID{Session: sessions.ID(n), Sequence: 1} }
+	a, b := locks.Item{Name: "a"}, locks.Item{Name: "b"}
+	begin := func() firstCome {
+		f := newFirstCome()
+		f.accepted(id(1), []locks.Item{a})
+		wantSound(t, "at once", f.granted(id(1)))
+		f.accepted(id(2), []locks.Item{a, b})
+		f.accepted(id(3), []locks.Item{b})
+		f.accepted(id(4), []locks.Item{a})
+		f.accepted(id(2), []locks.Item{a, b}) // repeated
+		return f
+	}
+	f := begin()
+	wantSound(t, "the first", f.granted(id(2)))
+	wantSound(t, "another lock", f.granted(id(4)))
+	wantSound(t, "the last", f.granted(id(3)))
+	wantSound(t, "told again", f.granted(id(2)))
+	f = begin()
+	wantBroken(t, "the second of one lock", f.granted(id(3)))
+	f = begin()
+	wantBroken(t, "the second of the other", f.granted(id(4)))
+	f = begin()
+	f.accepted(id(5), []locks.Item{b})
+	wantBroken(t, "at once, past others", f.granted(id(5)))
+	f = begin()
+	f.over(id(2))
+	wantSound(t, "after a cancellation", f.granted(id(3)))
+	f = begin()
+	f.ended(2)
+	wantSound(t, "after the end of a session", f.granted(id(4)))
+}
+
 func TestLifeCheck(t *testing.T) {
 	c := lifeCheck{sessions: map[sessions.ID]*life{1: {ttl: time.Second, safe: 900 * time.Millisecond}}}
 	c.alive(1, 1900*time.Millisecond, time.Second)

@@ -50,6 +50,7 @@
 //   - the invariants of sessions, locks, elections and store hold, and those who
 //     hold a lock go together (compatible);
 //   - tokens only grow, and a claim never has two (tokenCheck);
+//   - locks are granted in the order in which claims were accepted (firstCome);
 //   - a repeated request gets the same answer, whichever node it goes through, and
 //     no value is put twice (onceCheck);
 //   - a session that expires does so after its client's own safe deadline, for

@@ -38,7 +38,9 @@ func (x *witness) judge(out machine.Output) {
 			delete(x.waiting, e.Reply.Claim.ID)
 			x.w.sometimes(grantAfterWaiting)
 		case machine.ClaimOver:
-			delete(x.waiting, locks.ClaimID{Session: e.Session, Sequence: e.Sequence})
+			id := locks.ClaimID{Session: e.Session, Sequence: e.Sequence}
+			delete(x.waiting, id)
+			x.firstCome.over(id)
 			if e.Reply.Code == machine.WaitTimedOut {
 				x.w.sometimes(waitTimedOut)
 			}
@@ -46,11 +48,14 @@ func (x *witness) judge(out machine.Output) {
 			if s := x.lives.sessions[e.Session]; s != nil {
 				x.lives.alive(e.Session, s.client.safe(e.Session, e.Number), x.w.now)
 			}
+		case machine.SessionOver:
+			x.firstCome.ended(e.Session)
 		}
 	}
 	byToken(grants)
 	for _, c := range grants {
 		x.w.check(Tokens, x.tokens.granted(c.ID, c.Token))
+		x.w.check(FirstServed, x.firstCome.granted(c.ID))
 		if len(c.Names) > 1 {
 			x.w.sometimes(severalGranted)
 		}
@@ -76,6 +81,9 @@ func (x *witness) answered(c command, p machine.Reply) {
 		return
 	case *machine.Acquire:
 		q, claim = &o.Request, true
+		if p.Claim != nil {
+			x.firstCome.accepted(locks.ClaimID{Session: q.Session, Sequence: q.Sequence}, o.Items)
+		}
 	case *machine.Campaign:
 		q, claim = &o.Request, true
 	case *machine.Release:
@@ -87,7 +95,9 @@ func (x *witness) answered(c command, p machine.Reply) {
 			if p.WasGranted {
 				x.w.sometimes(cancelledGranted)
 			}
-			delete(x.waiting, locks.ClaimID{Session: q.Session, Sequence: o.Claim})
+			id := locks.ClaimID{Session: q.Session, Sequence: o.Claim}
+			delete(x.waiting, id)
+			x.firstCome.over(id)
 		}
 	case *machine.Proclaim:
 		q = &o.Request

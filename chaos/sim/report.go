@@ -49,6 +49,7 @@ type Property string
 const (
 	Invariants  Property = "S1 S3 S5 invariants of the state"
 	Tokens      Property = "S2 tokens only grow"
+	FirstServed Property = "S4 first come, first served"
 	OnceOnly    Property = "S6 exactly once"
 	Leaders     Property = "S7 one leader, rising terms"
 	Observed    Property = "S8 elections are seen whole"

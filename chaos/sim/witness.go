@@ -31,6 +31,7 @@ type witness struct {
 	floor     floorCheck
 	changes   changeCheck
 	leaders   leaders
+	firstCome firstCome
 
 	byNonce map[sessions.Nonce]*opening
 	waiting map[locks.ClaimID]bool
@@ -58,7 +59,7 @@ func newWitness(w *world) *witness {
 		tokens: tokenCheck{of: map[locks.ClaimID]locks.Token{}},
 		lives:  lifeCheck{sessions: map[sessions.ID]*life{}},
 		once:   onceCheck{map[locks.ClaimID]answer{}},
-		floor:  floorCheck{told: 1}, leaders: leaders{},
+		floor:  floorCheck{told: 1}, leaders: leaders{}, firstCome: newFirstCome(),
 		byNonce: map[sessions.Nonce]*opening{}, waiting: map[locks.ClaimID]bool{}, values: map[string]bool{},
 	}
 }
