@@ -18,7 +18,9 @@ const (
 	AddLearner ChangeKind = iota + 1
 	// Promote gives a learner that has caught up its vote.
 	Promote
-	// Remove takes a member out. Its id can never be used again.
+	// Remove takes a member out. Its id can never be used again. When it is complete the node may be switched off and its
+	// data destroyed, not before. A leader that takes itself out cannot know that: whoever leads next is asked again, and
+	// says so of a member that was removed already.
 	Remove
 )
 
@@ -47,7 +49,8 @@ type ChangeRequest struct {
 // change is a change this replica proposed and waits for.
 type change struct {
 	number   uint64 // in the entry, to know it again
-	applied  bool   // the change itself; it ends when the joint configuration is left
+	applied  bool   // the change itself; it ends when the joint configuration is left, and a majority knows that
+	asked    bool   // an entry was proposed that tells them
 	done     func(error)
 	deadline time.Duration
 }
@@ -58,6 +61,17 @@ func (r *Replica) beginChange(now time.Duration, req ChangeRequest) {
 		req.Done(err)
 		return
 	}
+	r.change = &change{done: req.Done, deadline: now + r.cfg.Tuning.ChangeTimeout}
+	if req.Kind == Remove && r.members.wasRemoved(req.Member.ID) {
+		r.change.applied = true
+		return
+	}
+	if err := r.proposeChange(req); err != nil {
+		r.endChange(err)
+	}
+}
+
+func (r *Replica) proposeChange(req ChangeRequest) error {
 	kind := raftpb.ConfChangeAddLearnerNode
 	switch req.Kind {
 	case Promote:
@@ -72,14 +86,13 @@ func (r *Replica) beginChange(now time.Duration, req ChangeRequest) {
 		Context:    encodeChangeContext(number, req.Member),
 	}
 	if err := possible(r.members.conf, cc); err != nil {
-		req.Done(fmt.Errorf("%w: %v %v: %w", ErrBadChange, req.Kind, req.Member.ID, err))
-		return
+		return fmt.Errorf("%w: %v %v: %w", ErrBadChange, req.Kind, req.Member.ID, err)
 	}
 	if err := r.node.ProposeConfChange(cc); err != nil {
-		req.Done(fmt.Errorf("%w: %v %v: %w", ErrBusy, req.Kind, req.Member.ID, err))
-		return
+		return fmt.Errorf("%w: %v %v: %w", ErrBusy, req.Kind, req.Member.ID, err)
 	}
-	r.change = &change{number: number, done: req.Done, deadline: now + r.cfg.Tuning.ChangeTimeout}
+	r.change.number = number
+	return nil
 }
 
 // mayChange tells why a change cannot be begun.
@@ -114,7 +127,7 @@ func (r *Replica) mayChange(req ChangeRequest) error {
 		}
 		return r.caughtUp(id)
 	case Remove:
-		if !r.members.has(id) {
+		if !r.members.has(id) && !r.members.wasRemoved(id) {
 			return fmt.Errorf("%w: %v is no member of the group", ErrBadChange, id)
 		}
 	default:
@@ -154,6 +167,7 @@ func (r *Replica) applyChange(e *raftpb.Entry) {
 	number, about := decodeChangeContext(cc.GetContext())
 	conf := r.node.ApplyConfChange(cc)
 	r.members = r.members.applied(cc, about, conf)
+	r.unsettle()
 	r.log.checkMembers(r.members)
 	if r.change != nil && number == r.change.number {
 		r.change.applied = true
@@ -166,20 +180,45 @@ func (r *Replica) applyChange(e *raftpb.Entry) {
 
 // checkChange ends the change under way when its outcome is known, or can no longer become known here.
 func (r *Replica) checkChange(now time.Duration) {
+	r.settle()
 	c := r.change
-	if c == nil {
+	switch {
+	case c == nil:
+	case c.applied && r.settled:
+		r.endChange(nil)
+	case r.role != Leader:
+		r.endChange(fmt.Errorf("%w: leadership was lost meanwhile", ErrUnknownOutcome))
+	case now >= c.deadline:
+		r.endChange(fmt.Errorf("%w: it was not complete after %v", ErrUnknownOutcome, r.cfg.Tuning.ChangeTimeout))
+	}
+}
+
+func (r *Replica) endChange(err error) {
+	done := r.change.done
+	r.change = nil
+	done(err)
+}
+
+// unsettle is for when the members have changed, and for a new leader, which does not know who knows.
+func (r *Replica) unsettle() { r.settled, r.settledBy = false, 0 }
+
+// settle finds out whether a majority of the members knows that they are the members. Whoever has the entry that left a
+// joint configuration, and does not know that it is committed, still needs votes of the old one to be elected; with those
+// switched off nobody could lead any more. An entry proposed after that was applied here tells that it is committed, and
+// is written together with this.
+func (r *Replica) settle() {
+	switch {
+	case r.settled || !r.leading || r.members.joint() || r.node.HasReady():
+		return
+	case r.settledBy == 0:
+		r.settledBy = r.log.last() + 1
+	case r.applied >= r.settledBy:
+		r.settled = true
 		return
 	}
-	switch {
-	case c.applied && !r.members.joint():
-		r.change = nil
-		c.done(nil)
-	case r.role != Leader:
-		r.change = nil
-		c.done(fmt.Errorf("%w: leadership was lost meanwhile", ErrUnknownOutcome))
-	case now >= c.deadline:
-		r.change = nil
-		c.done(fmt.Errorf("%w: it was not complete after %v", ErrUnknownOutcome, r.cfg.Tuning.ChangeTimeout))
+	if c := r.change; c != nil && c.applied && !c.asked {
+		m := &raftpb.Message{Type: raftpb.MsgProp.Enum(), From: new(uint64(r.cfg.Node)), Entries: []*raftpb.Entry{{}}}
+		c.asked = r.node.Step(m) == nil
 	}
 }
 

@@ -61,8 +61,8 @@ func TestAddPromoteRemove(t *testing.T) {
 			t.Errorf("node %v knows the members %+v", n.id, n.members)
 		}
 	}
-	// The leader removes itself: another one takes over.
-	if err := l.change(Remove, Member{ID: l.id}); err != nil {
+	// The leader removes itself: another one takes over, and says when that is complete.
+	if err := l.change(Remove, Member{ID: l.id}); !errors.Is(err, ErrUnknownOutcome) {
 		t.Fatalf("remove: %v", err)
 	}
 	c.until("another leader", 10*time.Second, func() bool {
@@ -72,6 +72,9 @@ func TestAddPromoteRemove(t *testing.T) {
 		t.Error("the removed leader leads")
 	}
 	next := c.leader()
+	if err := next.change(Remove, Member{ID: l.id}); err != nil {
+		t.Fatalf("remove, asked again: %v", err)
+	}
 	if err := next.change(AddLearner, Member{ID: l.id, Name: "again"}); !errors.Is(err, ErrBadChange) {
 		t.Errorf("an id used again: %v", err)
 	}
@@ -172,6 +175,34 @@ func TestLearnerWithoutSnapshotIsNotPromoted(t *testing.T) {
 	c.run(time.Second)
 	if err := l.change(Promote, Member{ID: 4}); err != nil {
 		t.Errorf("promote a node that has all: %v", err)
+	}
+}
+
+// A member that was removed is switched off as soon as that is complete, and so is
+// the only one that knew. The others must not need its vote.
+func TestRemovedMemberIsNotNeeded(t *testing.T) {
+	for seed := range uint64(20) {
+		c := newCluster(t, seed, 4, smallTuning())
+		l := c.leader()
+		l.propose("before")
+		c.everywhere("before")
+		gone, behind := c.node(l.id%4+1), c.node((l.id+1)%4+1)
+		done := false
+		l.in.Changes = append(l.in.Changes, ChangeRequest{Remove, Member{ID: gone.id}, func(err error) {
+			if done = true; err != nil {
+				t.Errorf("remove: %v", err)
+			}
+		}})
+		l.due = c.now
+		c.until("a joint configuration", time.Second, func() bool { return l.replica.members.joint() })
+		c.partition(behind.id, l.id)
+		c.until("the end of the change", 5*time.Second, func() bool { return done })
+		gone.crash(disk.KeepUnsynced(), true)
+		l.crash(disk.KeepUnsynced(), true)
+		c.heal()
+		c.until("a leader of the two of three that are left", 20*time.Second, func() bool {
+			return slices.ContainsFunc(c.nodes, func(n *simNode) bool { return n.up() && n.machine.leads != 0 })
+		})
 	}
 }
 

@@ -69,6 +69,7 @@ func (r *Replica) handle(now time.Duration, rd raft.Ready) error {
 	// 8. The machine leads once it has everything from the times of earlier leaders.
 	if r.role == Leader && !r.leading && r.appliedTerm == r.hard.GetTerm() {
 		r.leading, r.parked = true, 0
+		r.unsettle()
 		r.cfg.Machine.Lead(r.hard.GetTerm())
 	}
 	return nil

@@ -93,7 +93,10 @@ type Replica struct {
 	reads    reads
 	transfer *transfer
 	change   *change
-	hunt     hunt
+	settled  bool // a majority of the members knows them
+	// settledBy is the entry with which they do, 0 until it is known which.
+	settledBy uint64
+	hunt      hunt
 
 	// Snapshots.
 	files     []snapshotFile // on disk and marked in the log, newest first, at most keepSnapshots

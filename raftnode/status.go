@@ -26,6 +26,9 @@ type Status struct {
 	// Members are the members as far as applied, and Joint is set while a change of them is under way.
 	Members []Member
 	Joint   bool
+	// Settled is set on a leader that is sure that a majority of the members knows them: whoever is none of them may be
+	// switched off. It takes one more entry than the change itself.
+	Settled bool
 	// Followers is what a leader knows of the others; nil elsewhere.
 	Followers []FollowerStatus
 	// Reads is how many reads wait.
@@ -55,7 +58,7 @@ func (r *Replica) Status() Status {
 	s := Status{
 		Node: r.cfg.Node, Group: r.cfg.Group, Role: r.role, Term: r.hard.GetTerm(), Leader: r.leader, Leading: r.leading,
 		First: r.log.base + 1, Last: r.log.last(), Commit: r.hard.GetCommit(), Applied: r.applied,
-		Members: r.members.members(), Joint: r.members.joint(),
+		Members: r.members.members(), Joint: r.members.joint(), Settled: r.leading && r.settled,
 		Reads: r.reads.count(), Refused: r.refused, Late: r.lateTurns, LateBy: r.lateBy, Log: r.wal.Stats(),
 	}
 	if len(r.files) > 0 {

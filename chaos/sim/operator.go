@@ -15,9 +15,10 @@ type operator struct {
 	w      *world
 	rng    *rand.Rand
 	goals  []goal
-	asking bool // a change is under way
-	asked  int  // changes so far
-	doubt  bool // the last one may or may not have happened
+	asking bool           // a change is under way
+	asked  int            // changes so far
+	doubt  bool           // the last one may or may not have happened
+	led    map[*node]bool // was asked, as the leader, to take itself out
 }
 
 // goal is something the operator wants.
@@ -31,7 +32,7 @@ type goal struct {
 const mostVoters = 6
 
 func newOperator(w *world) *operator {
-	o := &operator{w: w, rng: w.stream(streamOperator, 0)}
+	o := &operator{w: w, led: map[*node]bool{}, rng: w.stream(streamOperator, 0)}
 	w.after(time.Second, o.look)
 	return o
 }
@@ -81,7 +82,10 @@ func (o *operator) look() {
 	if st.Joint || o.asking {
 		return
 	}
-	o.retire()
+	if st.Settled {
+		o.doubt = false // whatever came of it, this is what came of it
+		o.retire()
+	}
 	if len(o.goals) == 0 || o.w.healed != 0 && !o.w.lost() {
 		return // nobody needs it any more
 	}
@@ -129,6 +133,9 @@ func has(members []raftnode.Member, id raftnode.NodeID, learner bool) bool {
 func (o *operator) ask(l *node, kind raftnode.ChangeKind, about *node) {
 	o.asking = true
 	o.asked++
+	if kind == raftnode.Remove && about == l {
+		o.led[about] = true
+	}
 	o.w.tell("operator asks node %v to %v %v", l.id, kind, about.id)
 	run, number := l.run, o.asked
 	answered := func(err error) {
@@ -140,7 +147,7 @@ func (o *operator) ask(l *node, kind raftnode.ChangeKind, about *node) {
 		o.w.tell("operator: %v %v: %v", kind, about.id, err)
 		if err == nil {
 			o.learn(l)
-			o.done(kind, about, l)
+			o.done(kind)
 		}
 	}
 	l.in.Changes = append(l.in.Changes, raftnode.ChangeRequest{Kind: kind, Member: member(about.id), Done: func(err error) {
@@ -156,7 +163,7 @@ func (o *operator) ask(l *node, kind raftnode.ChangeKind, about *node) {
 	})
 }
 
-func (o *operator) done(kind raftnode.ChangeKind, about, by *node) {
+func (o *operator) done(kind raftnode.ChangeKind) {
 	switch kind {
 	case raftnode.AddLearner:
 		o.w.sometimes(learnerAdded)
@@ -164,9 +171,6 @@ func (o *operator) done(kind raftnode.ChangeKind, about, by *node) {
 		o.w.sometimes(learnerPromoted)
 	case raftnode.Remove:
 		o.w.sometimes(memberRemoved)
-		if about == by {
-			o.w.sometimes(leaderRemoved)
-		}
 	}
 }
 
@@ -180,6 +184,9 @@ func (o *operator) retire() {
 		n.retired = true
 		if n.up {
 			o.w.sometimes(removedStillRuns)
+		}
+		if o.led[n] {
+			o.w.sometimes(leaderRemoved)
 		}
 		o.w.after(between(o.rng, 0, 5*time.Second), n.stop)
 	}
