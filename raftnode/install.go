@@ -48,23 +48,29 @@ func (r *Replica) answer(s ReceivedSnapshot, err error) {
 	}
 }
 
-// discard removes the file of a snapshot that is not wanted, unless it is one this replica has anyway.
+// discard removes the file of a snapshot that is not wanted. It has a name of its own, so that it is not one that this
+// replica has or writes.
 func (r *Replica) discard(s ReceivedSnapshot) error {
-	for _, f := range r.files {
-		if f.path == s.Path {
-			return nil
-		}
-	}
 	return r.remove([]snapshotFile{{path: s.Path}})
+}
+
+// adopt makes a received snapshot that raft wants one of this replica's, before the log is marked at it.
+func (r *Replica) adopt(s *raftpb.Snapshot) error {
+	index := s.GetMetadata().GetIndex()
+	if r.incoming == nil || r.incoming.Message.GetSnapshot().GetMetadata().GetIndex() != index {
+		return fmt.Errorf("raft wants to install a snapshot at index %d that did not come", index)
+	}
+	file, err := snapshot.Adopt(r.cfg.FS, r.incoming.Path)
+	if err != nil {
+		return fmt.Errorf("take over a snapshot: %w", err)
+	}
+	r.incoming.Path = file
+	return nil
 }
 
 // install makes a received snapshot, which the log has marked as its beginning, the state of this replica.
 func (r *Replica) install(s *raftpb.Snapshot) error {
-	meta := s.GetMetadata()
-	in := r.incoming
-	if in == nil || in.Message.GetSnapshot().GetMetadata().GetIndex() != meta.GetIndex() {
-		return fmt.Errorf("raft wants to install a snapshot at index %d that did not come", meta.GetIndex())
-	}
+	meta, in := s.GetMetadata(), r.incoming
 	r.incoming = nil
 	r.abortSnapshot()
 	if err := r.load(in.Path, meta.GetIndex(), meta.GetTerm()); err != nil {

@@ -186,6 +186,9 @@ func (r *Replica) write(now time.Duration, rd raft.Ready) error {
 		b.State = r.state
 	}
 	if snapshot {
+		if err := r.adopt(rd.Snapshot); err != nil {
+			return err
+		}
 		meta := rd.Snapshot.GetMetadata()
 		b.Mark = wal.Mark{Index: meta.GetIndex(), Term: meta.GetTerm()}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/conch-lock/conch/raftnode/disk"
+	"github.com/conch-lock/conch/raftnode/snapshot"
 )
 
 // snapshotTuning takes snapshots all the time and keeps little of the log.
@@ -354,5 +355,47 @@ func TestDamagedStreamIsRefused(t *testing.T) {
 		if _, err := Spool(disk.NewMem(), "/", 7, 1, m, strings.NewReader(string(content[:i]))); !errors.Is(err, errStream) && err == nil {
 			t.Errorf("cut after %d of %d bytes: %v", i, len(content), err)
 		}
+	}
+}
+
+// A snapshot may come from the leader while the node writes one of the same entry:
+// neither gets into the other's way.
+func TestReceivedSnapshotOfTheEntryThatIsBeingTaken(t *testing.T) {
+	tuning := snapshotTuning()
+	tuning.SnapshotEntries = 1 << 40
+	c := newCluster(t, 18, 3, tuning)
+	l := c.leader()
+	n := c.node(l.id%3 + 1)
+	l.propose(numbered("v", 40)...)
+	c.everywhere("v39")
+	c.until("the same end", 5*time.Second, func() bool { return n.replica.applied == l.replica.applied })
+	index := l.replica.applied
+	if err := l.replica.beginSnapshot(); err != nil {
+		t.Fatal(err)
+	}
+	c.until("the leader's snapshot", 5*time.Second, func() bool { return l.replica.Status().Snapshot == index })
+	if n.replica.applied != index {
+		t.Fatalf("the other node is at %d, not at %d", n.replica.applied, index)
+	}
+	if err := n.replica.beginSnapshot(); err != nil {
+		t.Fatal(err)
+	}
+	m, content := l.stream(t)
+	m.To = new(uint64(n.id))
+	path, err := Spool(n.fs, "/data/g", 7, 1, m, strings.NewReader(string(content)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.in.Snapshots = append(n.in.Snapshots, ReceivedSnapshot{From: l.id, Message: m, Path: path})
+	n.due = c.now
+	c.until("the node's own snapshot", 5*time.Second, func() bool { return !n.up() || n.replica.Status().Snapshot == index })
+	if !n.up() {
+		t.Fatalf("the node stopped: %v", n.err)
+	}
+	if _, err := snapshot.Verify(n.fs, n.replica.files[0].path); err != nil {
+		t.Errorf("its snapshot: %v", err)
+	}
+	if names, _ := n.fs.List("/data/g/snapshots"); slices.ContainsFunc(names, func(s string) bool { return strings.HasSuffix(s, ".tmp") }) {
+		t.Errorf("what was received is still there: %v", names)
 	}
 }

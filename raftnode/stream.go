@@ -84,7 +84,7 @@ func Spool(fs disk.FS, dir string, cluster uint64, group GroupID, m *raftpb.Mess
 		return "", fmt.Errorf("%w: a snapshot that names its members in two ways: %w", ErrBadMessage, err)
 	}
 	meta := metaOf(cluster, group, s)
-	w, err := snapshot.Create(fs, snapshotDir(dir), meta)
+	w, err := snapshot.Receive(fs, snapshotDir(dir), meta)
 	if err != nil {
 		return "", fmt.Errorf("raftnode: receive a snapshot: %w", err)
 	}

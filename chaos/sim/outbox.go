@@ -122,6 +122,10 @@ func (n *node) receiveSnapshot(to *node, index uint64, data, content []byte, don
 	if err := proto.Unmarshal(data, &m); err != nil {
 		n.w.fail(Harness, "unmarshal: %v", err)
 	}
+	if len(to.in.Snapshots) > 0 {
+		done(fmt.Errorf("another snapshot is being received"))
+		return
+	}
 	run := to.run
 	path, err := raftnode.Spool(to.fs, "cell", clusterID, groupID, &m, bytes.NewReader(content))
 	if to.run != run {

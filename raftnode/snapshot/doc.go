@@ -15,6 +15,9 @@
 //  2. Commit syncs it, renames it, and syncs the directory.
 //  3. The caller marks the log, and only then lets Retain remove older ones.
 //
+// One that comes from another node is written by Receive and stays aside until
+// Adopt gives it its name, which comes before the mark, too.
+//
 // # File
 //
 // All integers are little-endian, checks are CRC32C.

@@ -18,6 +18,9 @@ const (
 
 	suffix     = ".snap"
 	tempSuffix = ".snap.tmp"
+	// Of one that comes from another node, while it is written and when it is whole. They end as temporary ones do.
+	receivingSuffix = ".receiving" + tempSuffix
+	receivedSuffix  = ".received" + tempSuffix
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)

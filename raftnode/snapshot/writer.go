@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash"
 	"path/filepath"
+	"strings"
 
 	"github.com/conch-lock/conch/internal/planted"
 	"github.com/conch-lock/conch/raftnode/disk"
@@ -18,7 +19,8 @@ var ErrFinished = errors.New("snapshot: the writer is finished")
 type Writer struct {
 	fs    disk.FS
 	dir   string
-	base  string // name without suffix
+	temp  string // path while it is written
+	final string // and when it is whole
 	file  disk.File
 	pos   int64
 	block []byte // header and bytes of the block that is being filled
@@ -33,15 +35,44 @@ type Writer struct {
 // are not allowed in one directory: they would write one file. Either Commit or
 // Abort has to be called.
 func Create(fs disk.FS, dir string, m Meta) (*Writer, error) {
+	return create(fs, dir, m, tempSuffix, suffix)
+}
+
+// Receive begins a snapshot that comes from another node, as Create does. It may
+// be of the same index and term as one that this node writes at that time, so it
+// has other names: what Commit returns is no snapshot yet, but what Adopt takes.
+func Receive(fs disk.FS, dir string, m Meta) (*Writer, error) {
+	return create(fs, dir, m, receivingSuffix, receivedSuffix)
+}
+
+// Adopt makes what was received a snapshot, durably, and returns its path. It
+// takes the place of one of the same index and term.
+func Adopt(fs disk.FS, path string) (string, error) {
+	base, ok := strings.CutSuffix(path, receivedSuffix)
+	if !ok {
+		return "", fmt.Errorf("snapshot: %s was not received; nothing was done", path)
+	}
+	err := fs.Rename(path, base+suffix)
+	if err == nil {
+		err = fs.SyncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		return "", fmt.Errorf("snapshot: adopt %s: %w", path, err)
+	}
+	return base + suffix, nil
+}
+
+func create(fs disk.FS, dir string, m Meta, temp, final string) (*Writer, error) {
 	if len(m.Conf) > MaxConfBytes {
 		return nil, fmt.Errorf("snapshot: conf of %d bytes, at most %d are allowed; nothing was written", len(m.Conf), MaxConfBytes)
 	}
+	base := filepath.Join(dir, baseName(m.Index, m.Term))
 	w := &Writer{
-		fs: fs, dir: dir, base: baseName(m.Index, m.Term),
+		fs: fs, dir: dir, temp: base + temp, final: base + final,
 		block: make([]byte, blockHeader, 4<<10),
 		sum:   sha256.New(),
 	}
-	file, err := fs.Create(w.path(tempSuffix))
+	file, err := fs.Create(w.temp)
 	if err != nil {
 		return nil, fmt.Errorf("snapshot: %w", err)
 	}
@@ -53,10 +84,6 @@ func Create(fs disk.FS, dir string, m Meta) (*Writer, error) {
 		return nil, w.err
 	}
 	return w, nil
-}
-
-func (w *Writer) path(suffix string) string {
-	return filepath.Join(w.dir, w.base+suffix)
 }
 
 // Write adds p to the content. How the content is cut into writes does not
@@ -96,7 +123,7 @@ func (w *Writer) put(p []byte) {
 		return
 	}
 	if _, err := w.file.WriteAt(p, w.pos); err != nil {
-		w.err = fmt.Errorf("snapshot: write %s: %w", w.path(tempSuffix), err)
+		w.err = fmt.Errorf("snapshot: write %s: %w", w.temp, err)
 	}
 	w.pos += int64(len(p))
 }
@@ -128,15 +155,15 @@ func (w *Writer) Commit() (path string, err error) {
 	err = w.file.Close()
 	w.file, w.err = nil, ErrFinished
 	if err == nil {
-		err = w.fs.Rename(w.path(tempSuffix), w.path(suffix))
+		err = w.fs.Rename(w.temp, w.final)
 	}
 	if err == nil && !planted.On(planted.SnapshotNameNotSynced) {
 		err = w.fs.SyncDir(w.dir)
 	}
 	if err != nil {
-		return "", fmt.Errorf("snapshot: commit %s: %w", w.path(suffix), err)
+		return "", fmt.Errorf("snapshot: commit %s: %w", w.final, err)
 	}
-	return w.path(suffix), nil
+	return w.final, nil
 }
 
 // Abort gives the snapshot up and removes the temporary file. After Commit or
@@ -151,5 +178,5 @@ func (w *Writer) Abort() {
 		w.err = ErrFinished
 	}
 	// What cannot be removed now goes with Clean.
-	w.fs.Remove(w.path(tempSuffix))
+	w.fs.Remove(w.temp)
 }
