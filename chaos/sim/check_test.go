@@ -76,6 +76,18 @@ func TestTokenCheck(t *testing.T) {
 	wantSound(t, "a larger one", c.granted(b, 6))
 }
 
+func TestPrompt(t *testing.T) {
+	const election = 950 * time.Millisecond // a second by the slowest clock
+	wantSound(t, "a leader from before", prompt(-time.Hour, 10*time.Millisecond, election, 0))
+	wantSound(t, "both just in time", prompt(3*time.Second, 4*time.Second, election, 0))
+	wantBroken(t, "a late leader", prompt(3001*time.Millisecond, 3500*time.Millisecond, election, 0))
+	wantBroken(t, "a late write", prompt(2*time.Second, 4001*time.Millisecond, election, 0))
+	wantBroken(t, "a late write of an old leader", prompt(-time.Hour, 4001*time.Millisecond, election, 0))
+	wantSound(t, "a leader after a split vote", prompt(5*time.Second, 6*time.Second, election, 1))
+	wantBroken(t, "a late one", prompt(5001*time.Millisecond, 6*time.Second, election, 1))
+	wantBroken(t, "a leader after many terms", prompt(8*time.Second, 8*time.Second, election, 9))
+}
+
 func TestFirstCome(t *testing.T) {
 	id := func(n int) locks.ClaimID { return locks.ClaimID{Session: sessions.ID(n), Sequence: 1} }
 	a, b := locks.Item{Name: "a"}, locks.Item{Name: "b"}

@@ -66,6 +66,7 @@
 //   - what is asked after something was told is answered at no older revision,
 //     reads included, and a stale read is true of its revision (floorCheck,
 //     changeCheck);
+//   - somebody leads and writes are answered soon after everything healed (prompt);
 //   - damage is repaired or refused by name, never silent (silent), and after a
 //     failed write or sync nobody is promised anything (broken).
 package sim

@@ -27,6 +27,7 @@ func (w *world) heal() {
 		n.resume()
 		n.start()
 	}
+	w.probe = newProbe(w)
 }
 
 // owes says what a healed cell still owes somebody, "" for nothing.
@@ -34,6 +35,9 @@ func (w *world) owes() string {
 	leader := w.leader()
 	if leader == nil {
 		return "no node leads"
+	}
+	if w.probe.wrote == 0 {
+		return "no write was answered"
 	}
 	for _, c := range w.clients {
 		if c.got == 0 && !c.idle {

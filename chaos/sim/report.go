@@ -66,6 +66,7 @@ const (
 	Raft        Property = "S19 one leader a term, no return of the removed"
 	Bounded     Property = "S20 what waits is bounded"
 	Progress    Property = "L1 progress after everything healed"
+	Prompt      Property = "L1 a leader and a write soon after everything healed"
 	Specified   Property = "the client's view is what the specification allows"
 	Panics      Property = "nothing panics"
 	Harness     Property = "the simulation itself"

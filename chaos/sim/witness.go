@@ -197,6 +197,9 @@ func (x *witness) lead(n *node, term uint64) {
 	applied, _ := n.cell.Applied()
 	x.w.check(Durable, complete(&x.log, n.id, term, applied))
 	x.stable = x.w.now
+	if p := x.w.probe; p != nil {
+		p.elected(term)
+	}
 }
 
 // leads: a client is told that it leads, and of its predecessor.

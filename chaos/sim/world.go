@@ -29,6 +29,7 @@ type world struct {
 	plan      []planned
 
 	healed time.Duration // when all faults ended; 0: they go on
+	probe  *probe        // since then
 }
 
 // after makes something happen later.
@@ -55,6 +56,7 @@ const (
 	streamObserver
 	streamOperator
 	streamRaft
+	streamProbe
 )
 
 // seeded is where raft takes its election jitter from during a run.

@@ -103,6 +103,24 @@ func TestOperatorWaitsForItsAnswer(t *testing.T) {
 	}
 }
 
+// A healed cell that takes no write is found, by the probe alone.
+func TestProbeFindsACellOfNoUse(t *testing.T) {
+	w := newQuiet(t, 3)
+	w.until(t, "a leader", 10*time.Second, func() bool { return w.leader() != nil })
+	w.run(w.now + 2*time.Second)
+	for _, n := range w.nodes[1:] {
+		n.stop()
+		n.retired = true
+	}
+	w.healed = w.now
+	w.probe = newProbe(w)
+	w.run(w.now + patience)
+	if w.failed == nil || w.failed.Property != Prompt {
+		t.Errorf("a cell without a quorum: %v", w.failed)
+	}
+	w.failed = nil
+}
+
 // A segment that was cut to a few bytes has no frame whose damage could be noticed.
 func TestLastFrameOfLittle(t *testing.T) {
 	for n := range 32 {
