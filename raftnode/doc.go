@@ -62,7 +62,8 @@
 // The initial members begin with the same snapshot at index 1, so that they agree without having spoken. A node added
 // later begins with nothing, as a learner, and waits for a snapshot. Members change one at a time through joint
 // consensus, and who is a member is kept in one place only: what the log says, as of the applied index, stored in every
-// snapshot. The id of a removed node is refused for ever: a node that lost its disk has lost its promises too, and must
+// snapshot. A change is reported once a majority of the new members knows that it is over, so that a node that was removed
+// can be switched off. The id of a removed node is refused for ever: a node that lost its disk has lost its promises too, and must
 // come back as another. So that it does, every data directory has a number, which nodes tell each other when they connect
 // and keep; a node that comes with another one than before is refused, and stops. See admission.go.
 //
