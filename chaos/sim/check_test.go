@@ -1,8 +1,11 @@
 package sim
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
+
+	"go.etcd.io/raft/v3/raftpb"
 
 	"github.com/conch-lock/conch/coordinator/machine"
 	"github.com/conch-lock/conch/coordinator/store"
@@ -74,6 +77,24 @@ func TestTokenCheck(t *testing.T) {
 	wantBroken(t, "a token that was used", c.granted(b, 5))
 	wantBroken(t, "a smaller token", c.granted(b, 4))
 	wantSound(t, "a larger one", c.granted(b, 6))
+}
+
+// TestStaleMessages: what a leader sent, and comes late, is told from what does not keep anybody from voting.
+func TestStaleMessages(t *testing.T) {
+	n := newNetwork(rand.New(rand.NewPCG(1, 2)))
+	beat, vote := &raftpb.Message{Type: raftpb.MsgHeartbeat.Enum()}, &raftpb.Message{Type: raftpb.MsgVote.Enum()}
+	n.stale(time.Second, time.Millisecond, beat)
+	n.stale(time.Second, 3*time.Second, vote)
+	if got := n.lastStale(2*time.Second, time.Minute); got != 2*time.Second {
+		t.Errorf("nothing was stale, and the last came at %v", got)
+	}
+	for i := range 1000 {
+		n.stale(time.Duration(i)*time.Millisecond, 2*time.Second, beat)
+	}
+	n.stale(time.Second, 20*time.Second, beat)
+	if got := n.lastStale(2*time.Second, 10*time.Second); got != 2999*time.Millisecond {
+		t.Errorf("the last one before a leader came at %v, want 2.999s", got)
+	}
 }
 
 func TestPrompt(t *testing.T) {

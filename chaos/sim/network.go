@@ -2,6 +2,7 @@ package sim
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
@@ -14,12 +15,39 @@ type network struct {
 	rng                *rand.Rand
 	loss, tail, double float64
 	cut                map[[2]raftnode.NodeID]time.Duration // one way, until then
+	arriving           []time.Duration                      // stale messages of leaders, the last ten seconds' at least
 }
 
 func newNetwork(rng *rand.Rand) network {
 	n := network{rng: rng, cut: map[[2]raftnode.NodeID]time.Duration{}}
 	n.calm()
 	return n
+}
+
+// staleAfter is from when on a message that a leader sends is stale: whoever
+// gets it believes for another election that the leader is well, which may be
+// gone, or removed, since.
+const staleAfter = 100 * time.Millisecond
+
+// stale notes when such a message arrives.
+func (n *network) stale(now, after time.Duration, m *raftpb.Message) {
+	if after < staleAfter || m.GetType() != raftpb.MsgApp && m.GetType() != raftpb.MsgHeartbeat {
+		return
+	}
+	if len(n.arriving) == cap(n.arriving) {
+		n.arriving = slices.DeleteFunc(n.arriving, func(at time.Duration) bool { return at < now-10*time.Second })
+	}
+	n.arriving = append(n.arriving, now+after)
+}
+
+// lastStale is when the last of them arrived before a moment, no earlier than since.
+func (n *network) lastStale(since, before time.Duration) time.Duration {
+	for _, at := range n.arriving {
+		if at <= before {
+			since = max(since, at)
+		}
+	}
+	return since
 }
 
 func (n *network) calm() { n.loss, n.tail, n.double = 0.001, 0.001, 0.001 }
