@@ -29,7 +29,8 @@ type stream struct {
 
 	// Of whoever writes.
 	writing sync.Mutex
-	over    bool // nothing is written any more
+	over    bool  // nothing is written any more
+	failed  error // of the loop's last write, for the writer to see
 	frame   api.ServerFrames
 	buf     []byte
 
@@ -316,6 +317,9 @@ func (st *stream) write(ctx context.Context) {
 func (st *stream) writeFrame() (wrote bool, ended *api.Error, err error) {
 	st.writing.Lock()
 	defer st.writing.Unlock()
+	if st.failed != nil {
+		return false, nil, st.failed
+	}
 	if st.conn != nil {
 		if err := st.conn.CatchUp(); err != nil {
 			return false, nil, err
@@ -335,15 +339,16 @@ func (st *stream) writeNow() bool {
 		return false
 	}
 	defer st.writing.Unlock()
-	if st.over || st.conn.Behind() {
+	if st.over || st.failed != nil || st.conn.Behind() {
 		return false
 	}
 	st.conn.Prompt(true)
 	_, ended, err := st.writeTaken()
 	st.conn.Prompt(false)
-	if err != nil {
-		st.broken(err)
+	if ended != nil {
+		st.out.end(ended) // it may be news
 	}
+	st.failed = err // closing the connection may wait, and is the writer's
 	return err == nil && ended == nil && !st.conn.Behind()
 }
 
@@ -362,6 +367,7 @@ func (st *stream) writeTaken() (wrote bool, ended *api.Error, err error) {
 	clear(st.frame.Responses)
 	if err != nil {
 		st.loop.log.Error().Err(err).Msg("an answer cannot be encoded: the stream ends")
+		st.out.written()
 		return false, internal(err), nil
 	}
 	if err = st.wire.RawWrite(drpcwire.KindMessage, st.buf); err == nil {

@@ -399,3 +399,21 @@ func TestReceivedSnapshotOfTheEntryThatIsBeingTaken(t *testing.T) {
 		t.Errorf("what was received is still there: %v", names)
 	}
 }
+
+// A snapshot that found no room when it was whole is still due.
+func TestSnapshotIsTriedAgain(t *testing.T) {
+	tuning := snapshotTuning()
+	tuning.SnapshotEntries, tuning.SnapshotBytes = 1<<40, 4<<10
+	c := newCluster(t, 19, 1, tuning)
+	l := c.leader()
+	l.fs.Inject(disk.Fault{Kind: disk.OpSync, Name: ".snap.tmp", Err: errNoSpace})
+	for i := 0; !l.replica.noRoom; i++ {
+		if i == 1000 {
+			t.Fatal("no snapshot was refused")
+		}
+		l.propose(fmt.Sprintf("v%d %x", i, make([]byte, 100)))
+		c.run(10 * time.Millisecond)
+	}
+	before := l.replica.Status().Snapshot
+	c.until("a snapshot", 2*snapshotPause, func() bool { return l.replica.Status().Snapshot > before })
+}

@@ -182,6 +182,32 @@ func TestTransferToOneThatIsCutOffStopsNobody(t *testing.T) {
 	}
 }
 
+// A hand-over that has not begun, and turns out not to be needed, got what it wanted.
+func TestTransferOfALeadThatIsLost(t *testing.T) {
+	for _, anybody := range []bool{false, true} {
+		c := newCluster(t, 9, 3, smallTuning())
+		l := c.leader()
+		c.run(time.Second)
+		w := c.node(l.id%3 + 1)
+		result, answered := error(nil), false
+		req := TransferRequest{To: w.id, Done: func(err error) { result, answered = err, true }}
+		if anybody {
+			req.To = 0
+		}
+		l.replica.transfer = &transfer{to: req.To, done: req.Done, deadline: c.now + time.Minute}
+		c.post(w.id, l.id, func(n *simNode) {
+			n.in.Messages = append(n.in.Messages, PeerMessage{From: w.id, Message: &raftpb.Message{
+				Type: raftpb.MsgHeartbeat.Enum(), From: proto.Uint64(uint64(w.id)), To: proto.Uint64(uint64(n.id)),
+				Term: proto.Uint64(n.replica.hard.GetTerm() + 1),
+			}})
+		})
+		c.until("an answer", 5*time.Second, func() bool { return answered })
+		if result != nil {
+			t.Errorf("anybody %v: %v", anybody, result)
+		}
+	}
+}
+
 func TestTransferToADeadNodeFails(t *testing.T) {
 	c := newCluster(t, 7, 3, smallTuning())
 	l := c.leader()

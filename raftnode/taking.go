@@ -74,10 +74,11 @@ func (r *Replica) advanceSnapshot(now time.Duration) (more bool, err error) {
 // putOff turns the failure of a snapshot for want of room into another try later: the state is as safe in the log as
 // before. Every other failure stays one.
 func (r *Replica) putOff(now time.Duration, err error) error {
-	if !errors.Is(err, syscall.ENOSPC) {
+	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
 		return err
 	}
 	r.abortSnapshot()
+	r.since = max(r.since, r.cfg.Tuning.SnapshotBytes) // it is still due
 	r.refusedAt, r.noRoom = now, true
 	r.cfg.Logger.Error().Err(err).Dur("again", r.pause()).Msg("no room for a snapshot")
 	return nil

@@ -25,7 +25,7 @@ func (r *Replica) beginTransfer(now time.Duration, req TransferRequest) {
 	case req.To == r.cfg.Node:
 		req.Done(nil)
 	case r.transfer != nil:
-		req.Done(fmt.Errorf("%w (to %v)", ErrTransferInProgress, r.transfer.to))
+		req.Done(ErrTransferInProgress)
 	case req.To == 0 && !r.members.otherVoter(r.cfg.Node):
 		req.Done(fmt.Errorf("%w: there is no other voter", ErrTransferFailed))
 	case req.To != 0 && !r.members.voter(req.To):
@@ -53,10 +53,12 @@ func (r *Replica) checkTransfer(now time.Duration) {
 	t := r.transfer
 	switch {
 	case t == nil:
-	case t.begun && r.leader == t.to:
+	case r.role != Leader && r.leader != 0 && (r.leader == t.to || t.to == 0):
 		r.endTransfer(nil)
-	case r.role != Leader && (r.leader != 0 || !t.begun):
+	case r.role != Leader && r.leader != 0:
 		r.endTransfer(fmt.Errorf("%w: %v leads instead of %v", ErrTransferFailed, r.leader, t.to))
+	case r.role != Leader && !t.begun:
+		r.endTransfer(fmt.Errorf("%w: this node lost the lead before it could, and knows of no leader", ErrTransferFailed))
 	case t.begun && now >= t.deadline:
 		r.endTransfer(fmt.Errorf("%w: %v did not take over in time", ErrTransferFailed, t.to))
 	case !t.begun:
@@ -64,7 +66,10 @@ func (r *Replica) checkTransfer(now time.Duration) {
 		if to == 0 {
 			to = r.bestSuccessor()
 		}
-		err := r.caughtUp(to)
+		err := fmt.Errorf("%w: no other voter was heard of lately", ErrNotCaughtUp)
+		if to != 0 {
+			err = r.caughtUp(to)
+		}
 		switch {
 		case err == nil:
 			// Raft gives up after one election time; one more for the news to arrive.

@@ -26,6 +26,7 @@ type Writer struct {
 
 	mu   sync.Mutex
 	rest []byte // what the kernel did not take while prompt, and comes first
+	hole error  // why a part of that was never written: nothing may follow it
 }
 
 // New makes a writer to a connection. wait writes to it in the ordinary way,
@@ -59,13 +60,14 @@ func (w *Writer) CatchUp() error {
 
 func (w *Writer) catchUp() error {
 	rest := w.rest
-	if len(rest) == 0 {
-		return nil
+	if w.hole != nil || len(rest) == 0 {
+		return w.hole
 	}
 	w.rest = nil
-	_, err := w.wait.Write(rest)
-	w.behind.Store(false)
-	return err
+	if _, w.hole = w.wait.Write(rest); w.hole == nil {
+		w.behind.Store(false)
+	}
+	return w.hole
 }
 
 // Write implements [io.Writer]. While the writer is prompt it takes everything
@@ -80,6 +82,9 @@ func (w *Writer) Write(p []byte) (int, error) {
 		return w.wait.Write(p)
 	}
 	n := 0
+	if w.hole != nil {
+		return 0, w.hole
+	}
 	if len(w.rest) == 0 {
 		var err error
 		if n, err = w.now(p); err != nil {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"testing"
+	"time"
 )
 
 // pair is a connection and its other end.
@@ -63,6 +64,35 @@ func TestWhatDoesNotFitComesFirst(t *testing.T) {
 	}
 	if err := <-done; err != nil || w.Behind() {
 		t.Errorf("the last write: %v, behind: %v", err, w.Behind())
+	}
+}
+
+// TestNothingFollowsAHole: what did not fit and could not be written later either
+// is missing, and nothing may be written behind it.
+func TestNothingFollowsAHole(t *testing.T) {
+	here, _ := pair(t)
+	w := New(here, here, func(int) {})
+	w.Prompt(true)
+	for !w.Behind() {
+		if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.Prompt(false)
+	if err := here.SetWriteDeadline(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.CatchUp(); err == nil {
+		t.Fatal("a rest was written to a connection that takes nothing")
+	}
+	if err := here.SetWriteDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, prompt := range []bool{false, true} {
+		w.Prompt(prompt)
+		if n, err := w.Write([]byte("the end")); err == nil {
+			t.Errorf("prompt %v: %d bytes were written behind a hole", prompt, n)
+		}
 	}
 }
 
