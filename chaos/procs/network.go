@@ -65,6 +65,11 @@ func (w *network) close() {
 	if w.detour != nil {
 		w.detour.close()
 	}
+	// A namespace is taken down some time after its name is gone, and its end of a
+	// port with it: the port is deleted here, or the next network would find it.
+	for _, p := range w.ports {
+		_ = command1("ip link del " + p)
+	}
 	for _, s := range w.spaces {
 		_ = command1("ip netns del " + s)
 	}
