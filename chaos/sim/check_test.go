@@ -79,12 +79,12 @@ func TestTokenCheck(t *testing.T) {
 	wantSound(t, "a larger one", c.granted(b, 6))
 }
 
-// TestStaleMessages: what a leader sent, and comes late, is told from what does not keep anybody from voting.
+// TestStaleMessages: what elections and writes wait for, and comes late, is told from all else.
 func TestStaleMessages(t *testing.T) {
 	n := newNetwork(rand.New(rand.NewPCG(1, 2)))
-	beat, vote := &raftpb.Message{Type: raftpb.MsgHeartbeat.Enum()}, &raftpb.Message{Type: raftpb.MsgVote.Enum()}
+	beat, read := &raftpb.Message{Type: raftpb.MsgHeartbeat.Enum()}, &raftpb.Message{Type: raftpb.MsgReadIndex.Enum()}
 	n.stale(time.Second, time.Millisecond, beat)
-	n.stale(time.Second, 3*time.Second, vote)
+	n.stale(time.Second, 3*time.Second, read)
 	if got := n.lastStale(2*time.Second, time.Minute); got != 2*time.Second {
 		t.Errorf("nothing was stale, and the last came at %v", got)
 	}

@@ -15,7 +15,7 @@ type network struct {
 	rng                *rand.Rand
 	loss, tail, double float64
 	cut                map[[2]raftnode.NodeID]time.Duration // one way, until then
-	arriving           []time.Duration                      // stale messages of leaders, the last ten seconds' at least
+	arriving           []time.Duration                      // of stale messages, the last ten seconds' at least
 }
 
 func newNetwork(rng *rand.Rand) network {
@@ -24,20 +24,27 @@ func newNetwork(rng *rand.Rand) network {
 	return n
 }
 
-// staleAfter is from when on a message that a leader sends is stale: whoever
-// gets it believes for another election that the leader is well, which may be
-// gone, or removed, since.
+// staleAfter is from when on a message is stale that an election or a write
+// waits for, or that keeps somebody from voting: whoever gets a leader's believes
+// for another election that it is well, which may be gone, or removed, since.
 const staleAfter = 100 * time.Millisecond
 
-// stale notes when such a message arrives.
+// stale notes when such a message should have arrived, and when it does.
 func (n *network) stale(now, after time.Duration, m *raftpb.Message) {
-	if after < staleAfter || m.GetType() != raftpb.MsgApp && m.GetType() != raftpb.MsgHeartbeat {
+	if after < staleAfter {
 		return
 	}
-	if len(n.arriving) == cap(n.arriving) {
+	switch m.GetType() {
+	case raftpb.MsgApp, raftpb.MsgAppResp, raftpb.MsgHeartbeat,
+		raftpb.MsgVote, raftpb.MsgVoteResp, raftpb.MsgPreVote, raftpb.MsgPreVoteResp:
+	default:
+		return
+	}
+	if len(n.arriving)+2 > cap(n.arriving) {
 		n.arriving = slices.DeleteFunc(n.arriving, func(at time.Duration) bool { return at < now-10*time.Second })
 	}
-	n.arriving = append(n.arriving, now+after)
+	// It is missed when it should have come, and may do harm when it does.
+	n.arriving = append(n.arriving, now+staleAfter, now+after)
 }
 
 // lastStale is when the last of them arrived before a moment, no earlier than since.

@@ -46,6 +46,9 @@ func (n *node) Send(m *raftpb.Message) {
 	}
 	n.w.mix(uint64(m.GetType())<<48 ^ m.GetIndex() ^ m.GetTerm()<<24 ^ m.GetTo()<<60)
 	after, times := n.w.net.arrivals()
+	if times == 0 {
+		n.w.net.stale(n.w.now, staleAfter, m) // lost, which is no better
+	}
 	for _, d := range after[:times] {
 		n.w.net.stale(n.w.now, n.lag+d, m)
 		n.w.later(n.lag+d, newLetter(wayTo(n, to), m))

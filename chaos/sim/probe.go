@@ -54,8 +54,8 @@ func (p *probe) judge() {
 	if p.term > p.begun {
 		split = int(p.term-p.begun) - 1
 	}
-	since := p.w.net.lastStale(p.w.healed, p.led)
-	p.w.check(Prompt, prompt(p.led-since, p.wrote-since, p.w.set.election(), split))
+	led, wrote := p.led-p.w.net.lastStale(p.w.healed, p.led), p.wrote-p.w.net.lastStale(p.w.healed, p.wrote)
+	p.w.check(Prompt, prompt(led, wrote, p.w.set.election(), split))
 }
 
 // probeEvery is how often it writes.
@@ -81,8 +81,8 @@ func (p *probe) ask() {
 // was not before, and the first write was answered: two and three times what a
 // slow clock takes for the shortest election, and a second. After a term in which
 // votes were split nodes draw anew, up to twice an election; two such terms are
-// allowed for. A stale message of a leader begins the time anew: it was on its way
-// for longer than it takes once everything has healed.
+// allowed for. A stale message begins the time anew: one of a thousand is lost or
+// on its way for up to three seconds, also when everything has healed.
 func prompt(led, wrote, election time.Duration, split int) error {
 	election = time.Duration(float64(election) / (1 - maxSkew))
 	again := 2 * election * time.Duration(min(split, 2))
