@@ -393,6 +393,8 @@ func (t *Table) Position(c *Candidate) int { return t.queues.Position(c.Claim) }
 // Predecessor is the tenure that had ended last when a candidate began to lead.
 func (t *Table) Predecessor(c *Candidate) locks.Tenure { return t.queues.Predecessor(c.Claim) }
 
-// Led is how many elections somebody leads, Waiting how many candidates wait.
-func (t *Table) Led() int     { return t.queues.Locked() }
+// Led is how many elections somebody leads.
+func (t *Table) Led() int { return t.queues.Locked() }
+
+// Waiting is how many candidates wait in all elections.
 func (t *Table) Waiting() int { return t.queues.Waiting() }

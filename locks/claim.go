@@ -47,6 +47,7 @@ const (
 	Permits               // some of a capacity, beside others of the same capacity
 )
 
+// String names the mode.
 func (m Mode) String() string {
 	switch m {
 	case Exclusive:

@@ -22,6 +22,7 @@ const (
 	Transferred     // handed over
 )
 
+// String names the reason.
 func (w Why) String() string {
 	names := [...]string{"", "released", "expired", "closed", "ended", "broken", "transferred"}
 	if int(w) < len(names) {

@@ -30,6 +30,7 @@ type Refusal struct {
 	Position int // the place in the queue that it would have had
 }
 
+// Error is the text for the client.
 func (r *Refusal) Error() string { return r.Message }
 
 // Unwrap gives the kind of the refusal.
@@ -551,8 +552,10 @@ func (t *Table) Claims(id sessions.ID, f func(*Claim)) {
 	}
 }
 
-// Locked is how many locks somebody holds, Waiting how many claims wait.
-func (t *Table) Locked() int  { return t.locked }
+// Locked is how many locks somebody holds.
+func (t *Table) Locked() int { return t.locked }
+
+// Waiting is how many claims wait in all queues.
 func (t *Table) Waiting() int { return t.waiting }
 
 // Names lists the names of the known locks, sorted. It walks them all.

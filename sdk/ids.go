@@ -10,12 +10,14 @@ import (
 // SessionID names a session of a cell. It is given by the cell and never reused.
 type SessionID uint64
 
+// String is the number in decimal.
 func (id SessionID) String() string { return strconv.FormatUint(uint64(id), 10) }
 
 // Token is the fencing token of a grant: larger than that of every earlier
 // grant of the cell. Hand it to the resource with every write.
 type Token uint64
 
+// String is the number in decimal.
 func (t Token) String() string { return strconv.FormatUint(uint64(t), 10) }
 
 const (

@@ -26,6 +26,7 @@ const (
 	Lost
 )
 
+// String names the state.
 func (s State) String() string {
 	switch s {
 	case Healthy:

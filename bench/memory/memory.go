@@ -37,10 +37,17 @@ type System struct {
 	leads   map[string]string         // who leads, by election
 }
 
-func (s *System) Name() string                          { return "memory" }
+// Name implements [system.System].
+func (s *System) Name() string { return "memory" }
+
+// Prepare implements [system.System]: there is nothing to build.
 func (s *System) Prepare(context.Context, string) error { return nil }
-func (s *System) Settings() []string                    { return []string{"within the process"} }
-func (s *System) ShortestTTL() time.Duration            { return 50 * time.Millisecond }
+
+// Settings implements [system.System].
+func (s *System) Settings() []string { return []string{"within the process"} }
+
+// ShortestTTL implements [system.System]: any would do.
+func (s *System) ShortestTTL() time.Duration { return 50 * time.Millisecond }
 
 // Recipes are one with a queue and one without.
 func (s *System) Recipes() []system.Recipe {

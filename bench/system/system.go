@@ -22,6 +22,7 @@ type MissingError struct {
 	How  string // a command that brings it
 }
 
+// Error says what is missing.
 func (e *MissingError) Error() string {
 	return fmt.Sprintf("%s is missing; to have it: %s", e.What, e.How)
 }

@@ -8,6 +8,7 @@ type Violation struct {
 	Text    string
 }
 
+// String is the checker and what it found.
 func (v Violation) String() string { return v.Checker + ": " + v.Text }
 
 // Checker looks for breaches of one property.

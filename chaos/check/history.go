@@ -243,6 +243,7 @@ func Read(r io.Reader) (*History, error) {
 	return h, nil
 }
 
+// String tells the operation in one line.
 func (o *Operation) String() string {
 	s := fmt.Sprintf("%s by %s [%v, ", o.Kind, o.Client, o.Invoke)
 	if o.Return == Forever {

@@ -25,6 +25,7 @@ type Violation struct {
 	What     string
 }
 
+// Error says what was violated, when and how.
 func (v *Violation) Error() string {
 	return fmt.Sprintf("seed %d, at %v: %s: %s", v.Config.Seed, v.At, v.Property, v.What)
 }

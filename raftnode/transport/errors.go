@@ -47,6 +47,7 @@ type RefusedError struct {
 	Text    string          // the same in the words of that node
 }
 
+// Error says who refused what, and why.
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("transport: node %v refused: %s", e.Peer, e.Text)
 }

@@ -42,6 +42,7 @@ type Process struct {
 	Name string
 }
 
+// String is the process id and the name.
 func (p Process) String() string { return fmt.Sprintf("%d (%s)", p.PID, p.Name) }
 
 // Result is how the command ended.
@@ -64,8 +65,10 @@ type StartError struct {
 	Err  error // a syscall.Errno
 }
 
+// Error names the program and why it cannot be run.
 func (e *StartError) Error() string { return fmt.Sprintf("cannot run %s: %v", e.Path, e.Err) }
 
+// Unwrap gives the reason.
 func (e *StartError) Unwrap() error { return e.Err }
 
 // ExitCode is the status that shells give such a command: 127 when it was not

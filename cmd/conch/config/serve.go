@@ -69,6 +69,7 @@ type Error struct {
 	Source     string // where the value came from, when the caller knows
 }
 
+// Error names what is wrong in the configuration.
 func (e *Error) Error() string {
 	key := e.Key
 	if e.Source != "" {
