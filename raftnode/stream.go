@@ -73,7 +73,8 @@ func streamHash(m snapshot.Meta) hash.Hash {
 var errStream = errors.New("raftnode: the snapshot did not arrive whole")
 
 // Spool writes a snapshot that comes with the message m into a file, checks it, and makes it durable. The replica's own
-// turns may go on meanwhile. The path it returns goes into a ReceivedSnapshot; on an error no file is left.
+// turns may go on meanwhile. The path it returns goes into a ReceivedSnapshot; after an error nothing is left that anybody
+// uses, at most a temporary file that the next start removes.
 func Spool(fs disk.FS, dir string, cluster uint64, group GroupID, m *raftpb.Message, r io.Reader) (path string, err error) {
 	s := m.GetSnapshot()
 	members, err := decodeMembership(s.GetData())
