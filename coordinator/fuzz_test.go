@@ -56,10 +56,14 @@ func (c complaint) Write(p []byte) (int, error) {
 
 var benchMetrics = newRequestMetrics() // many counters, that no test looks at
 
-func newBench(tb testing.TB) *bench {
+func newBench(tb testing.TB) *bench { return newBenchOf(tb, 1<<20, 0) }
+
+// newBenchOf is a bench that has room for so many bytes of keys, and for so many
+// that wait for a client; 0: as many as by default.
+func newBenchOf(tb testing.TB, quota int64, queue int) *bench {
 	b := &bench{tb: tb}
-	cfg := Config{Limits: machine.Limits{}}.withDefaults()
-	cfg.Limits.Store.QuotaBytes = 1 << 20
+	cfg := Config{MaxQueueBytes: queue}.withDefaults()
+	cfg.Limits.Store.QuotaBytes = quota
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
 	l := &loop{

@@ -277,6 +277,44 @@ func TestReadsOfACutOffLeaderFail(t *testing.T) {
 	}
 }
 
+// The others may have a new leader, and have written, while the old one has not noticed yet that it is cut off: their
+// connections to it broke, and they do not wait until its time is over. It must not answer from what it has.
+func TestReadsOfAReplacedLeaderFail(t *testing.T) {
+	for seed := range uint64(10) {
+		tuning := smallTuning()
+		tuning.ReadTimeout = 3 * time.Second
+		c := newCluster(t, seed, 3, tuning)
+		l := c.leader()
+		l.propose("old")
+		c.everywhere("old")
+		for _, n := range c.nodes {
+			if n != l {
+				c.partition(l.id, n.id)
+				n.in.Lost = append(n.in.Lost, l.id)
+				n.due = c.now
+			}
+		}
+		c.until("a new value", time.Second, func() bool {
+			for _, n := range c.nodes {
+				if n != l && n.machine.leads != 0 && len(n.machine.values) == 1 && len(n.machine.queue) == 0 {
+					n.propose("new")
+				}
+			}
+			return slices.ContainsFunc(c.nodes, func(n *simNode) bool { return slices.Contains(n.machine.values, "new") })
+		})
+		if l.machine.leads == 0 || slices.Contains(l.machine.values, "new") {
+			t.Fatalf("seed %d: node %v leads term %d and has %q: it was to have noticed nothing", seed, l.id, l.machine.leads, l.machine.values)
+		}
+		result := errors.New("no answer")
+		l.in.Reads = append(l.in.Reads, func(err error) { result = err })
+		l.due = c.now
+		c.until("an answer", 5*time.Second, func() bool { return result == nil || errors.Is(result, ErrReadTimeout) })
+		if result == nil {
+			t.Errorf("seed %d: the old leader answered a read from %q: another one had written %q before", seed, l.machine.values, "new")
+		}
+	}
+}
+
 // A read that reaches a node after it has lost the lead is not passed on in the
 // name of who asked, which no peer takes; who asked asks again.
 func TestReadsAreNotPassedOn(t *testing.T) {
