@@ -34,7 +34,6 @@ func (c *tokenCheck) granted(id locks.ClaimID, t locks.Token) error {
 // nor long after its time.
 type lifeCheck struct {
 	sessions map[sessions.ID]*life
-	lastJump time.Duration // of a leader's clock
 }
 
 type life struct {
@@ -42,19 +41,6 @@ type life struct {
 	safe   time.Duration // by the client's clock: until then it may believe
 	ttl    time.Duration
 	heard  time.Duration // true time when it was heard last
-	jumps  time.Duration // how much of its time jumps of a leader's clock took
-}
-
-// jumpCounts is how much of a jump of its monotonic clock a leader takes for time
-// that has passed: it cannot tell it from a turn that came late.
-const jumpCounts = 100 * time.Millisecond
-
-// jumped: the clock of a leader jumped.
-func (c *lifeCheck) jumped(now time.Duration) {
-	c.lastJump = now
-	for _, s := range c.sessions {
-		s.jumps += jumpCounts
-	}
 }
 
 // slack is how much a session may end too early for the sake of rounding.
@@ -64,9 +50,6 @@ const slack = 5 * time.Millisecond
 func (c *lifeCheck) alive(id sessions.ID, safe, now time.Duration) {
 	if s := c.sessions[id]; s != nil {
 		s.safe, s.heard = max(s.safe, safe), max(s.heard, now)
-		if now-c.lastJump > time.Second { // what the leader counted of it is in the log by now
-			s.jumps = 0
-		}
 	}
 }
 
@@ -76,7 +59,7 @@ func (c *lifeCheck) expired(id sessions.ID, local time.Duration) error {
 	if s == nil {
 		return fmt.Errorf("session %d expired and was never opened", id)
 	}
-	if early := s.safe - local - s.jumps; early > slack {
+	if early := s.safe - local; early > slack {
 		return fmt.Errorf("session %d expired %v before its client's own safe deadline", id, early)
 	}
 	return nil

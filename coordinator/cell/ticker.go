@@ -11,9 +11,15 @@ import (
 
 // How the leader counts time.
 const (
-	// maxGap is the most that one turn adds: a longer gap between two turns is
-	// a pause of this process, in which it could not hear anybody.
+	// maxGap is the longest gap between two turns that counts: a longer one is a
+	// pause of this process, in which it could not hear anybody, or a jump of its
+	// clock.
 	maxGap = 100 * time.Millisecond
+	// slowGaps is how many such gaps within slowTime are not counted at all: who
+	// is late so often is slow, and each further one counts as maxGap, or its
+	// sessions would never end.
+	slowGaps = 4
+	slowTime = 5 * time.Second
 	// maxStall is for how long an entry may be under way until time stands
 	// still: a leader that cannot commit cannot say that time has passed.
 	maxStall = 250 * time.Millisecond
@@ -38,6 +44,7 @@ type ticker struct {
 	heard    map[sessions.ID]uint64
 	under    []underway // entries proposed and not yet applied
 	ids      []sessions.ID
+	gaps     []time.Duration // when the latest of the long gaps ended, slowGaps at most
 }
 
 type underway struct {
@@ -57,15 +64,29 @@ func (t *ticker) turn(now time.Duration) {
 		t.running, t.last, t.proposed = true, now, now
 		return
 	}
-	gap := min(max(now-t.last, 0), maxGap)
-	if planted.On(planted.PauseCounted) {
-		gap = max(now-t.last, 0)
+	gap := max(now-t.last, 0)
+	if gap > maxGap && !planted.On(planted.PauseCounted) {
+		gap = t.long(now)
 	}
 	t.last = max(t.last, now)
 	if len(t.under) > 0 && now-t.under[0].at > maxStall && !planted.On(planted.StallCounted) {
 		return
 	}
 	t.elapsed += gap
+}
+
+// long takes notice of a gap longer than maxGap, and returns how much of it
+// counts.
+func (t *ticker) long(now time.Duration) time.Duration {
+	var counts time.Duration
+	if len(t.gaps) == slowGaps {
+		if now-t.gaps[0] < slowTime {
+			counts = maxGap
+		}
+		t.gaps = append(t.gaps[:0], t.gaps[1:]...)
+	}
+	t.gaps = append(t.gaps, now)
+	return counts
 }
 
 // due says whether an entry has to be proposed for the sake of time alone.

@@ -71,18 +71,37 @@ func TestHistoryAges(t *testing.T) {
 }
 
 // TestPauseNotCounted: the time in which the leader was paused, and could hear
-// nobody, is not counted.
+// nobody, is not counted, and no more is a jump of its clock.
 func TestPauseNotCounted(t *testing.T) {
 	c := leading(t, 1000)
 	c.turn(1, 50*time.Millisecond)
 	before := c.clusterTime()
-	c.turn(1, time.Hour)
+	for range slowGaps {
+		c.turn(1, time.Hour)
+		c.turn(1, maxGap+1)
+	}
 	c.turn(1, 50*time.Millisecond)
-	if passed := c.clusterTime() - before; passed > maxGap+50*time.Millisecond {
+	if passed := c.clusterTime() - before; passed > 50*time.Millisecond {
 		t.Fatalf("%v passed", passed)
 	}
 	if c.cells[1].Machine().Sessions().Len() != 1 {
 		t.Fatal("the session was ended by a pause")
+	}
+}
+
+// TestSlowLeader: on a leader whose turns are always late sessions end, too,
+// if later.
+func TestSlowLeader(t *testing.T) {
+	c := leading(t, 1000)
+	turns := 0
+	for ; c.cells[1].Machine().Sessions().Len() > 0; turns++ {
+		if turns > 100 {
+			t.Fatalf("%v passed in %d turns of 150 ms", c.clusterTime(), turns)
+		}
+		c.turn(1, 150*time.Millisecond)
+	}
+	if turns < 10+slowGaps {
+		t.Fatalf("it ended after %d turns", turns)
 	}
 }
 
