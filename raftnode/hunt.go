@@ -10,7 +10,7 @@ import (
 // election timeout goes on.
 const huntAttempts = 6
 
-// hunt is the search for a new leader after the connection to the old one broke. Without it a follower would wait until
+// hunt is the search for a new leader, mostly after the connection to the old one broke. Without it a follower would wait until
 // the leader had been silent for a whole election time. Since every campaign begins with the question whether the others
 // would vote, and they would not while they hear from their leader, a mistaken hunt disturbs nobody.
 type hunt struct {
@@ -37,6 +37,15 @@ func (r *Replica) lost(now time.Duration, id NodeID) {
 		return
 	}
 	r.hunt = hunt{left: huntAttempts, at: now + r.jitter(), lost: id, deaf: now + r.cfg.Tuning.Tick}
+}
+
+// refusedForTerm takes notice that an election was refused by somebody who knows of a newer term. Raft takes that term over
+// and waits for another election time, but this replica may be the only one whose log the others would vote for: it asks
+// once more, soon. What is refused again in the same term was refused for the log.
+func (r *Replica) refusedForTerm(now time.Duration) {
+	if r.hunt.left == 0 {
+		r.hunt = hunt{left: 1, at: now + r.jitter()}
+	}
 }
 
 // fromTheLost tells whether a message is a late one of the leader whose connection broke.

@@ -208,6 +208,32 @@ func TestTransferOfALeadThatIsLost(t *testing.T) {
 	}
 }
 
+// The only one with the whole log may be the one with the oldest term. Its first question is refused for the term, and it
+// does not wait for another election time before it asks again.
+func TestElectionRefusedForItsTerm(t *testing.T) {
+	for seed := range uint64(10) {
+		c := newCluster(t, seed, 3, smallTuning())
+		l := c.leader()
+		whole, short := c.node(l.id%3+1), c.node((l.id+1)%3+1)
+		c.partition(short.id, l.id, whole.id)
+		l.propose("what one follower has")
+		c.until("the write", 5*time.Second, func() bool { return slices.Contains(l.machine.values, "what one follower has") })
+		term := l.replica.hard.GetTerm() + 2
+		l.crash(disk.KeepUnsynced(), false)
+		short.in.Messages = append(short.in.Messages, PeerMessage{From: l.id, Message: &raftpb.Message{
+			Type: raftpb.MsgHeartbeat.Enum(), From: new(uint64(l.id)), To: new(uint64(short.id)), Term: new(term),
+		}})
+		short.due = c.now
+		c.run(time.Millisecond)
+		c.heal()
+		c.until("the refusal", 10*time.Second, func() bool { return whole.replica.hard.GetTerm() == term })
+		election := whole.replica.electionTime()
+		if took := c.until("a leader", 10*time.Second, func() bool { return whole.replica.leading }); took > election {
+			t.Errorf("seed %d: a leader %v after the refusal, an election time is %v", seed, took, election)
+		}
+	}
+}
+
 func TestTransferToADeadNodeFails(t *testing.T) {
 	c := newCluster(t, 7, 3, smallTuning())
 	l := c.leader()

@@ -35,8 +35,12 @@ func (r *Replica) step(now time.Duration, messages []PeerMessage) {
 				}
 			}
 		}
+		newer := m.GetType() == raftpb.MsgPreVoteResp && m.GetReject() && m.GetTerm() > r.hard.GetTerm()
 		// Raft ignores what it does not want; nothing here depends on it.
 		_ = r.node.Step(m)
+		if newer {
+			r.refusedForTerm(now)
+		}
 	}
 }
 
