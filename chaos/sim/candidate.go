@@ -109,5 +109,10 @@ func (c *client) left(as machine.Leadership, p machine.Reply) {
 	case p.Code == machine.NotHolder && !loose(as.Name):
 		c.w.fail(Beliefs, "client %d: as leader of %s with token %d it was refused: %s", c.id, as.Name, as.Token, p.Message)
 	}
+	if c.chance(0.2) { // it is late, and leads no more
+		c.w.sometimes(proclaimedLate)
+		late := &machine.Proclaim{Leadership: as, Value: fmt.Appendf(nil, "client %d, late at %v", c.id, c.w.now)}
+		c.next(late, &late.Request)
+	}
 	c.rest()
 }

@@ -16,29 +16,6 @@ type changeCheck struct {
 	first uint64   // revision of the first sum
 	sums  []uint64 // of all changes of a revision
 	last  uint64
-
-	keys map[string][]version
-}
-
-// version is a key as one revision left it; the sum of an absent one is zero.
-type version struct{ at, sum uint64 }
-
-// read judges what somebody read of a key at a revision.
-func (c *changeCheck) read(revision uint64, key string, rec store.Record) error {
-	sum := uint64(0)
-	if rec.Exists() {
-		sum = recordSum(0, &rec)
-	}
-	was := version{}
-	for _, v := range c.keys[key] {
-		if v.at <= revision {
-			was = v
-		}
-	}
-	if was.sum != sum {
-		return fmt.Errorf("at revision %d it is said to be %+v, which is not what revision %d made of it", revision, rec, was.at)
-	}
-	return nil
 }
 
 // newRevisions takes all changes of the revisions that an entry made.
@@ -46,16 +23,6 @@ func (c *changeCheck) newRevisions(events []store.Event) error {
 	for i := range events {
 		e := &events[i]
 		r := e.Revision()
-		if e.Space == store.Keys {
-			if c.keys == nil {
-				c.keys = map[string][]version{}
-			}
-			v := version{at: r}
-			if !e.Deleted {
-				v.sum = recordSum(0, &e.Record)
-			}
-			c.keys[e.Record.Key] = append(c.keys[e.Record.Key], v)
-		}
 		if len(c.sums) == 0 {
 			c.first, c.last = r, r-1
 			if r != 2 {

@@ -59,6 +59,13 @@ func TestRaftCheck(t *testing.T) {
 	wantSound(t, "one removed", c.members(5, 12, three[:2]))
 	wantSound(t, "what an old leader knows", c.members(4, 11, three))
 	wantBroken(t, "one that comes back", c.members(6, 14, three))
+	wantSound(t, "a promise", c.promised(1, 5, 0))
+	wantSound(t, "a vote", c.promised(1, 5, 2))
+	wantSound(t, "the vote again", c.promised(1, 5, 2))
+	wantSound(t, "another promise", c.promised(1, 5, 0))
+	wantBroken(t, "a second vote", c.promised(1, 5, 3))
+	wantSound(t, "a vote in a later term", c.promised(1, 7, 3))
+	wantBroken(t, "a promise in an earlier one", c.promised(1, 6, 0))
 }
 
 func TestSnapshotCheck(t *testing.T) {
@@ -219,11 +226,6 @@ func TestChangeCheck(t *testing.T) {
 	lie := changesOf()
 	lie[1].Prev.Value = "0"
 	wantBroken(t, "another value before", c.watched(2, 5, lie))
-
-	wantSound(t, "a value at its revision", c.read(3, "a", all[1].Record))
-	wantSound(t, "no value after its end", c.read(4, "a", store.Record{}))
-	wantBroken(t, "an old value", c.read(3, "a", all[0].Record))
-	wantBroken(t, "a value after its end", c.read(4, "a", all[1].Record))
 }
 
 func TestCompatible(t *testing.T) {

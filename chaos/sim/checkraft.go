@@ -49,10 +49,36 @@ type raftCheck struct {
 	newest  []raftnode.Member
 	term    uint64 // of the leader who knows them so
 	at      uint64 // the entry that it had applied
+	spoken  map[raftnode.NodeID]word
+}
+
+// word is what a node gave others to count on, whatever becomes of its process.
+type word struct {
+	term uint64
+	vote raftnode.NodeID // in that term; 0: none
 }
 
 func newRaftCheck() raftCheck {
-	return raftCheck{leaders: map[uint64]raftnode.NodeID{}, removed: map[raftnode.NodeID]bool{}}
+	return raftCheck{leaders: map[uint64]raftnode.NodeID{}, removed: map[raftnode.NodeID]bool{}, spoken: map[raftnode.NodeID]word{}}
+}
+
+// promised takes a promise that a node makes in a term, with its vote, or 0: it
+// never goes back to an earlier term, and votes for one in each.
+func (c *raftCheck) promised(n raftnode.NodeID, term uint64, vote raftnode.NodeID) error {
+	was := c.spoken[n]
+	switch {
+	case term < was.term:
+		return fmt.Errorf("node %v promises something in term %d after it had done so in term %d", n, term, was.term)
+	case term > was.term:
+		was = word{term: term}
+	case vote != 0 && was.vote != 0 && vote != was.vote:
+		return fmt.Errorf("node %v votes for node %v in term %d, and did for node %v", n, vote, term, was.vote)
+	}
+	if vote != 0 {
+		was.vote = vote
+	}
+	c.spoken[n] = was
+	return nil
 }
 
 // lead: a term has one leader, who is not one of those removed when all that it

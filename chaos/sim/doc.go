@@ -27,8 +27,8 @@
 // fail to write or sync, are damaged (bits, sectors, ends, files) or lost while a
 // node is down; clocks change their rate and jump; leadership is transferred;
 // members join, are promoted, leave and are replaced; clients pause, vanish, move
-// to another node and repeat requests. One fault pins all clients to a leader and
-// then isolates or pauses it. [Fault] lists the kinds, [Situation] what must have
+// to another node and repeat requests. One fault pins clients to a leader and
+// then isolates it, pauses it, or has it wake up alone, while two go on reading there. [Fault] lists the kinds, [Situation] what must have
 // happened in a long run.
 //
 // No more than a minority of the voters ever loses its data. Damage of the very
@@ -44,13 +44,16 @@
 //   - every node applies the same bytes at the same index (logCheck), and has the
 //     same checksum over all of them;
 //   - a term has one leader, who has everything that was committed before, and
-//     who was removed never comes back (raftCheck, complete);
+//     who was removed never comes back; no node promises anything in a term before
+//     one in which it did so, or votes for two in one (raftCheck, complete);
 //   - snapshots of one entry are the same bytes on all nodes, and give the same
 //     state back (snapshotCheck);
 //   - the invariants of sessions, locks, elections and store hold, and those who
 //     hold a lock go together (compatible);
 //   - tokens only grow, and a claim never has two (tokenCheck);
 //   - locks are granted in the order in which claims were accepted (firstCome);
+//   - a claim waits as long as it was ready to, and nobody is granted a lock during
+//     its delay (waitCheck);
 //   - a repeated request gets the same answer, whichever node it goes through, and
 //     no value is put twice (onceCheck);
 //   - a session that expires does so after its client's own safe deadline, for
@@ -59,13 +62,16 @@
 //   - a client that believes in a lock, or to lead an election where nobody is
 //     pre-empted, is the only one to do so (clash);
 //   - an election has one leader at a time, terms that rise by one, and each is
-//     told its predecessor (leaders);
+//     told its predecessor (leaders); what a leader proclaimed stands in the record,
+//     and who resigned or handed over leads no more (carriedOut);
+//   - every transaction finds, decides, answers and leaves what the specification of
+//     keys says, every other change of a key is the end of its session, and no key
+//     outlives that (keyCheck);
 //   - who watches on node after node, and comes late now and then, gets every
 //     change of every revision in order and once, with what was there before, or
 //     is told that the history is compacted (changeCheck, observer);
 //   - what is asked after something was told is answered at no older revision,
-//     reads included, and a stale read is true of its revision (floorCheck,
-//     changeCheck);
+//     reads included, and a read is true of its revision (floorCheck, keyCheck);
 //   - somebody leads and writes are answered soon after everything healed (prompt);
 //   - damage is repaired or refused by name, never silent (silent), and after a
 //     failed write or sync nobody is promised anything (broken).

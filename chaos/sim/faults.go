@@ -102,8 +102,9 @@ func (w *world) transfer(rng *rand.Rand) {
 	l.wake(0)
 }
 
-// pin connects every client to the leader and then takes the leader from the
-// others, or stops it: whoever trusts it too long is caught.
+// pin connects every client to the leader, or all but one, and then takes the
+// leader from the others, stops it, or has it wake up alone: whoever trusts it too
+// long is caught. Two clients go on reading there.
 func (w *world) pin(rng *rand.Rand) {
 	l := w.leader()
 	if l == nil {
@@ -115,7 +116,14 @@ func (w *world) pin(rng *rand.Rand) {
 		c.node = l.id
 	}
 	d := between(rng, 200*time.Millisecond, 4*time.Second)
-	how := rng.IntN(3)
+	how := rng.IntN(4)
+	if rng.IntN(2) == 0 {
+		apart := w.clients[rng.IntN(len(w.clients))]
+		apart.node = w.nodes[rng.IntN(len(w.nodes))].id
+	}
+	for range 2 {
+		w.clients[rng.IntN(len(w.clients))].readOn(l, w.now+d+time.Second)
+	}
 	w.after(between(rng, 10*time.Millisecond, 600*time.Millisecond), func() {
 		if !l.up || w.healed != 0 {
 			return
@@ -124,7 +132,12 @@ func (w *world) pin(rng *rand.Rand) {
 			w.pauseNode(l, d)
 		}
 		for _, p := range w.nodes {
-			if p != l && how != 0 {
+			switch {
+			case p == l || how == 0:
+			case how == 3: // when it wakes up, it does so alone
+				w.cutFor(l.id, p.id, d+time.Second)
+				w.cutFor(p.id, l.id, d+time.Second)
+			default:
 				w.cutFor(l.id, p.id, d)
 				if how == 1 {
 					w.cutFor(p.id, l.id, d)

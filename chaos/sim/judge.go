@@ -13,6 +13,8 @@ import (
 // judge looks at what an entry did.
 func (x *witness) judge(out machine.Output) {
 	var grants []*machine.Claimed
+	x.waits.begin(x.machine.Now())
+	x.first = x.first[:0]
 	for _, e := range out.Events {
 		if e.Kind == machine.SessionOver && e.Why != locks.NotEnded {
 			x.over(e)
@@ -35,11 +37,11 @@ func (x *witness) judge(out machine.Output) {
 		switch e.Kind {
 		case machine.ClaimGranted:
 			grants = append(grants, e.Reply.Claim)
-			delete(x.waiting, e.Reply.Claim.ID)
+			x.w.check(InTime, x.waits.over(e.Reply.Claim.ID, true, machine.OK))
 			x.w.sometimes(grantAfterWaiting)
 		case machine.ClaimOver:
 			id := locks.ClaimID{Session: e.Session, Sequence: e.Sequence}
-			delete(x.waiting, id)
+			x.w.check(InTime, x.waits.over(id, false, e.Reply.Code))
 			x.firstCome.over(id)
 			if e.Reply.Code == machine.WaitTimedOut {
 				x.w.sometimes(waitTimedOut)
@@ -56,6 +58,7 @@ func (x *witness) judge(out machine.Output) {
 	for _, c := range grants {
 		x.w.check(Tokens, x.tokens.granted(c.ID, c.Token))
 		x.w.check(FirstServed, x.firstCome.granted(c.ID))
+		x.waits.granted(c.ID, c.Token)
 		if len(c.Names) > 1 {
 			x.w.sometimes(severalGranted)
 		}
@@ -64,6 +67,7 @@ func (x *witness) judge(out machine.Output) {
 	for i := range out.Changes {
 		x.changed(&out.Changes[i])
 	}
+	x.did(out.Changes)
 	if x.machine.Locks().Waiting() > 1000 {
 		x.w.sometimes(longQueue)
 	}
@@ -72,7 +76,7 @@ func (x *witness) judge(out machine.Output) {
 // answered judges the answer to a command.
 func (x *witness) answered(c command, p machine.Reply) {
 	var q *machine.Request
-	claim := false
+	claim, wait := false, uint64(0)
 	switch o := c.op.(type) {
 	case *machine.OpenSession:
 		if p.Code == machine.OK {
@@ -84,8 +88,10 @@ func (x *witness) answered(c command, p machine.Reply) {
 		if p.Claim != nil {
 			x.firstCome.accepted(locks.ClaimID{Session: q.Session, Sequence: q.Sequence}, o.Items)
 		}
+		x.waits.asks(locks.ClaimID{Session: q.Session, Sequence: q.Sequence}, o.Delay)
+		wait = o.Wait
 	case *machine.Campaign:
-		q, claim = &o.Request, true
+		q, claim, wait = &o.Request, true, o.Wait
 	case *machine.Release:
 		q = &o.Request
 	case *machine.Cancel:
@@ -96,7 +102,7 @@ func (x *witness) answered(c command, p machine.Reply) {
 				x.w.sometimes(cancelledGranted)
 			}
 			id := locks.ClaimID{Session: q.Session, Sequence: o.Claim}
-			delete(x.waiting, id)
+			x.w.check(InTime, x.waits.over(id, false, machine.OK))
 			x.firstCome.over(id)
 		}
 	case *machine.Proclaim:
@@ -111,6 +117,9 @@ func (x *witness) answered(c command, p machine.Reply) {
 		return
 	}
 	id := locks.ClaimID{Session: q.Session, Sequence: q.Sequence}
+	if _, again := x.once.answers[id]; !again && p.Code == machine.OK {
+		x.first = append(x.first, done{c.op, p})
+	}
 	elsewhere, err := x.once.answered(id, c.origin, claim, p)
 	x.w.check(OnceOnly, err)
 	if elsewhere {
@@ -123,7 +132,7 @@ func (x *witness) answered(c command, p machine.Reply) {
 			x.w.sometimes(lockDelayed)
 		}
 	case claim && p.Claim != nil && !p.Claim.Granted:
-		x.waiting[id] = true
+		x.waits.waits(id, wait)
 	}
 }
 
@@ -143,9 +152,9 @@ func (x *witness) opened(o *machine.OpenSession, id sessions.ID) {
 // over: a session ended.
 func (x *witness) over(e machine.Event) {
 	waited := false
-	for id := range x.waiting {
+	for id := range x.waits.waiting {
 		if id.Session == e.Session {
-			delete(x.waiting, id)
+			delete(x.waits.waiting, id)
 			waited = true
 		}
 	}
@@ -177,6 +186,7 @@ func (x *witness) changed(e *store.Event) {
 	case store.Locks:
 		x.shared(e)
 	case store.Keys:
+		x.keys.changed(e)
 		switch {
 		case e.Deleted && e.Prev.Session != 0 && x.machine.Sessions().Get(sessions.ID(e.Prev.Session)) == nil:
 			x.w.sometimes(keyOwnedDeleted)
@@ -188,6 +198,24 @@ func (x *witness) changed(e *store.Event) {
 	}
 }
 
+// did holds what was answered with success, for the first time, against what the
+// entry changed.
+func (x *witness) did(changes []store.Event) {
+	for _, d := range x.first {
+		switch o := d.op.(type) {
+		case *machine.Txn:
+			if err := x.keys.txn(&o.Txn, d.reply.Txn); err != nil {
+				x.w.fail(Specified, "the transaction of request %d of session %d, at revision %d: %v", o.Sequence, o.Session, d.reply.Revision, err)
+			}
+		case *machine.Proclaim, *machine.Resign, *machine.Transfer:
+			if wrong := carriedOut(o, d.reply, changes); wrong != "" {
+				x.w.fail(Leaders, "%s", wrong)
+			}
+		}
+	}
+	x.w.check(Specified, x.keys.end(changes, func(id uint64) bool { return x.machine.Sessions().Get(sessions.ID(id)) != nil }))
+}
+
 // shared: a lock that several hold.
 func (x *witness) shared(e *store.Event) {
 	if e.Deleted {
@@ -197,6 +225,11 @@ func (x *witness) shared(e *store.Event) {
 	if err != nil {
 		x.w.fail(Invariants, "the record of lock %q: %v", e.Record.Key, err)
 		return
+	}
+	name := locks.Name(e.Record.Key)
+	x.keys.lock(name, e.Revision(), r)
+	if err := x.waits.lock(name, r); err != nil {
+		x.w.fail(InTime, "lock %q at revision %d: %v", name, e.Revision(), err)
 	}
 	if err := compatible(r); err != nil {
 		x.w.fail(Invariants, "lock %q at revision %d: %v", e.Record.Key, e.Revision(), err)

@@ -19,7 +19,7 @@ func (c *client) useKeys() {
 	}
 	switch c.rng.IntN(5) {
 	case 0, 1:
-		c.read(c.rng.IntN(3) == 0)
+		c.read(c.w.node(c.node), c.rng.IntN(3) == 0)
 	default:
 		if len(c.open) < 20 {
 			c.write()
@@ -90,12 +90,21 @@ func (c *client) wrote(o *machine.Txn, p machine.Reply) {
 	}
 }
 
-// read reads a key at the client's node: as the leader confirms that the node
-// has seen everything, or whatever the node has.
-func (c *client) read(stale bool) {
+// readOn reads at one node again and again until some time, and nowhere else.
+func (c *client) readOn(n *node, until time.Duration) {
+	if c.w.set.work&Keys == 0 || c.w.now >= until {
+		return
+	}
+	c.receive(func() { c.read(n, false) })
+	c.w.after(between(c.rng, 30*time.Millisecond, 150*time.Millisecond), func() { c.readOn(n, until) })
+}
+
+// read reads a key at a node: as the leader confirms that the node has seen
+// everything, or whatever the node has.
+func (c *client) read(at *node, stale bool) {
 	key, floor := keyNames[c.rng.IntN(len(keyNames))], c.w.witness.floor.told
 	id := c.session
-	c.toNode(func(n *node) {
+	c.reach(at, func(n *node) {
 		answer := func(err error) {
 			if err != nil {
 				c.w.sometimes(readTimedOut)
@@ -107,7 +116,7 @@ func (c *client) read(stale bool) {
 			s := n.cell.Machine().Store()
 			rec, _ := s.Get(store.Keys, key)
 			revision := s.Revision()
-			if wrong := c.w.witness.changes.read(revision, key, rec); wrong != nil {
+			if wrong := c.w.witness.keys.read(revision, key, rec); wrong != nil {
 				c.w.fail(RealTime, "client %d reads %q at node %v: %v", c.id, key, n.id, wrong)
 			}
 			if stale {

@@ -36,6 +36,7 @@ func (n *node) Send(m *raftpb.Message) {
 			return
 		}
 		n.promised = false
+		n.vouch(m)
 	} else if n.promised && (m.GetType() == raftpb.MsgVote) && n.reach(beforeSend) {
 		n.w.sometimes(crashedVoting)
 		return
@@ -53,6 +54,19 @@ func (n *node) Send(m *raftpb.Message) {
 		n.w.net.stale(n.w.now, n.lag+d, m)
 		n.w.later(n.lag+d, newLetter(wayTo(n, to), m))
 	}
+}
+
+// vouch holds a promise against those that the node made before, in this or an
+// earlier process.
+func (n *node) vouch(m *raftpb.Message) {
+	vote := raftnode.NodeID(0)
+	switch {
+	case m.GetType() == raftpb.MsgPreVoteResp:
+		return // it counts on nothing
+	case m.GetType() == raftpb.MsgVoteResp && !m.GetReject():
+		vote = raftnode.NodeID(m.GetTo())
+	}
+	n.w.check(Raft, n.w.witness.raft.promised(n.id, m.GetTerm(), vote))
 }
 
 func (n *node) sendPayload(id raftnode.NodeID, payload []byte) bool {

@@ -51,6 +51,7 @@ const (
 	Invariants  Property = "S1 S3 S5 invariants of the state"
 	Tokens      Property = "S2 tokens only grow"
 	FirstServed Property = "S4 first come, first served"
+	InTime      Property = "S5 waits and delays last as long as they are to"
 	OnceOnly    Property = "S6 exactly once"
 	Leaders     Property = "S7 one leader, rising terms"
 	Observed    Property = "S8 elections are seen whole"

@@ -127,8 +127,10 @@ func (c *client) submit(op machine.Op, done func(machine.Reply, error)) {
 }
 
 // toNode lets something reach the client's node, unless the link is cut.
-func (c *client) toNode(do func(*node)) {
-	n := c.w.node(c.node)
+func (c *client) toNode(do func(*node)) { c.reach(c.w.node(c.node), do) }
+
+// reach lets something reach a node, unless the link is cut.
+func (c *client) reach(n *node, do func(*node)) {
 	run := n.run
 	c.w.after(c.w.net.delay(), func() {
 		if n.run != run || !n.up || c.isCut(n.id) || len(n.calls) > most {

@@ -79,6 +79,7 @@ const (
 	claimTried
 	longQueue
 	proclaimed
+	proclaimedLate
 	handedOver
 	handedToNobody
 	leaderObserved
@@ -168,6 +169,7 @@ var situationNames = [situations]string{
 	claimTried:            "claim refused at once",
 	longQueue:             "more than 1,000 waiters",
 	proclaimed:            "leader proclaimed",
+	proclaimedLate:        "proclamation of a leader that has gone",
 	handedOver:            "leadership of an election handed over",
 	handedToNobody:        "hand-over to nobody",
 	leaderObserved:        "leader observed",

@@ -32,9 +32,11 @@ type witness struct {
 	changes   changeCheck
 	leaders   leaders
 	firstCome firstCome
+	keys      keyCheck
+	waits     waitCheck
 
 	byNonce map[sessions.Nonce]*opening
-	waiting map[locks.ClaimID]bool
+	first   []done          // what this entry answered with success, and none before
 	values  map[string]bool // that were put
 	stable  time.Duration   // since when the cell has its newest leader
 	piece   []byte          // memory for pieces of snapshots
@@ -52,6 +54,12 @@ type command struct {
 	op     machine.Op
 }
 
+// done is a command that was carried out, and its answer.
+type done struct {
+	op    machine.Op
+	reply machine.Reply
+}
+
 func newWitness(w *world) *witness {
 	return &witness{
 		w: w, machine: machine.New(w.set.limits), chains: []uint64{0},
@@ -59,8 +67,8 @@ func newWitness(w *world) *witness {
 		tokens: tokenCheck{of: map[locks.ClaimID]locks.Token{}},
 		lives:  lifeCheck{sessions: map[sessions.ID]*life{}},
 		once:   onceCheck{map[locks.ClaimID]answer{}},
-		floor:  floorCheck{told: 1}, leaders: leaders{}, firstCome: newFirstCome(),
-		byNonce: map[sessions.Nonce]*opening{}, waiting: map[locks.ClaimID]bool{}, values: map[string]bool{},
+		floor:  floorCheck{told: 1}, leaders: leaders{}, firstCome: newFirstCome(), keys: newKeyCheck(), waits: newWaitCheck(),
+		byNonce: map[sessions.Nonce]*opening{}, values: map[string]bool{},
 	}
 }
 
@@ -127,6 +135,7 @@ func (x *witness) decode(data []byte) {
 func (x *witness) invariants() error {
 	m := x.machine
 	if x.index%64 == 0 {
+		x.w.check(InTime, x.waits.overdue())
 		return m.Check()
 	}
 	if m.Locks().Waiting() > 200 && x.index%16 != 0 {
