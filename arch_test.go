@@ -41,7 +41,7 @@ var direction = []struct {
 	{"internal/nowait", nil, "it writes bytes and knows nothing of what they say"},
 	{"raftnode/...", []string{"raftnode/...", "internal/nowait"}, "it replicates entries and must know nothing of what is in them"},
 	{"api", nil, "the wire contract depends on nothing"},
-	{"sdk/...", []string{"api", "sdk/..."}, "whoever imports the client must not get a server with it"},
+	{"sdk/...", []string{"api", "sdk/...", "internal/nowait"}, "whoever imports the client must not get a server with it"},
 	{plantedPath, nil, "whatever is to break leans on it, so it leans on nothing"},
 	{"internal/cluster/...", []string{"sdk/...", "internal/cluster/..."}, "it drives real processes as a user would"},
 	{"cmd/...", []string{"cmd/...", "api", "sdk/...", "coordinator/...", "raftnode/...", "locks", "sessions", "record", "internal/cluster/..."},

@@ -92,12 +92,12 @@ func (c *Client) submit(ctx context.Context, ca *call) error {
 		return err
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.closing {
+		defer c.mu.Unlock()
 		c.release(ca)
 		return &Error{Op: ca.op, Name: ca.name, Code: CodeUnavailable, Message: ErrClosed.Error(), Definite: true, cause: ErrClosed}
 	}
-	c.enqueue(ca)
+	c.sendOff(ca)
 	return nil
 }
 
@@ -126,12 +126,33 @@ func (c *Client) release(ca *call) {
 	}
 }
 
+// sendOff is enqueue for who can write: while nothing else is under way the
+// request goes out at once, and the writer, who would gather more, is not woken.
+// Needs mu and gives it back.
+func (c *Client) sendOff(ca *call) {
+	l := c.link
+	if l == nil || !l.idle() || ca.size > promptBytes {
+		c.enqueue(ca)
+		c.mu.Unlock()
+		return
+	}
+	c.number(ca)
+	l.add(outgoing{req: ca.req, call: ca})
+	c.mu.Unlock()
+	l.writeNow()
+}
+
 // enqueue numbers a call and sends it as soon as there is a connection. Needs mu.
 func (c *Client) enqueue(ca *call) {
+	c.number(ca)
+	c.send(ca)
+}
+
+// number numbers a call. Needs mu.
+func (c *Client) number(ca *call) {
 	c.lastID++
 	ca.req.Id = c.lastID
 	c.calls[ca.req.Id] = ca
-	c.send(ca)
 	if ca.until != 0 {
 		c.bounded = append(c.bounded, ca)
 		c.wakeBy(ca.until)

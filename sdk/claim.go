@@ -47,8 +47,7 @@ func (cl *claim) await(ctx context.Context, number func(seq, acked uint64)) (*gr
 	number(cl.seq, s.sequences.acked)
 	s.claims[cl.seq] = cl
 	ca.finish = cl.answered
-	c.enqueue(ca)
-	c.mu.Unlock()
+	c.sendOff(ca)
 
 	select {
 	case <-cl.done:

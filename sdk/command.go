@@ -10,17 +10,22 @@ import (
 // enqueue sends a command of the session under its next number; finish takes
 // the answer with mu held. Needs mu.
 func (s *Session) enqueue(op, name string, ask func(seq, acked uint64) *api.Request, finish func(*api.Response, error)) {
+	s.c.enqueue(s.next(op, name, ask, finish))
+}
+
+// next is that command. Needs mu.
+func (s *Session) next(op, name string, ask func(seq, acked uint64) *api.Request, finish func(*api.Response, error)) *call {
 	seq, kind := s.sequences.next(), repeatable
 	if planted.On(planted.UnlockedOnce) {
 		kind = once
 	}
-	s.c.enqueue(&call{
+	return &call{
 		op: op, name: shorten(name), kind: kind, session: s, req: ask(seq, s.sequences.acked),
 		finish: func(resp *api.Response, err error) {
 			s.sequences.resolve(seq)
 			finish(resp, err)
 		},
-	})
+	}
 }
 
 // command runs a command of the session exactly once and waits for its answer:
@@ -53,8 +58,7 @@ func (s *Session) command(ctx context.Context, op, name string, stands func() er
 		s.sequences.resolve(seq)
 		finish(resp, err)
 	}
-	c.enqueue(ca)
-	c.mu.Unlock()
+	c.sendOff(ca)
 	select {
 	case a := <-answers:
 		return a.resp, a.err

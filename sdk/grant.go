@@ -127,21 +127,22 @@ func (g *grant) giveBack(ctx context.Context, op string, reason error, ask func(
 	s, c := g.session, g.session.c
 	c.mu.Lock()
 	_ = s.check()
-	if g.release == nil {
-		if g.err != nil {
-			defer c.mu.Unlock()
-			return g.err
-		}
-		r := &release{done: make(chan struct{})}
+	r := g.release
+	switch {
+	case r != nil:
+		c.mu.Unlock()
+	case g.err != nil:
+		defer c.mu.Unlock()
+		return g.err
+	default:
+		r = &release{done: make(chan struct{})}
 		g.release = r
 		g.end(reason)
-		s.enqueue(op, g.Name(), ask, func(_ *api.Response, err error) {
+		c.sendOff(s.next(op, g.Name(), ask, func(_ *api.Response, err error) {
 			r.err = err
 			close(r.done)
-		})
+		}))
 	}
-	r := g.release
-	c.mu.Unlock()
 	select {
 	case <-r.done:
 		return r.err

@@ -11,13 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"storj.io/drpc"
-	"storj.io/drpc/drpcconn"
 	"storj.io/drpc/drpcerr"
-	"storj.io/drpc/drpcmanager"
-	"storj.io/drpc/drpcmigrate"
-	"storj.io/drpc/drpcstream"
-	"storj.io/drpc/drpcwire"
 
 	"github.com/conch-lock/conch/api"
 )
@@ -27,9 +21,8 @@ const (
 	frameRequests = 1024
 	frameBytes    = 1 << 20
 
-	maxMessage = 4 << 20
-	// writeTimeout ends a connection whose peer does not read.
-	writeTimeout = 10 * time.Second
+	// promptBytes is how large a request may be that its caller writes itself.
+	promptBytes = 4 << 10
 	// version is told to the server in Hello.
 	version = "conch-go/1"
 )
@@ -40,14 +33,12 @@ type link struct {
 	c        *Client
 	endpoint string
 	node     string // name of the node that serves it
-	conn     *drpcconn.Conn
-	stream   api.DRPCConch_StreamClient
-	decoder  decoder
-	flush    func() error
+	wire     *wire
 	ctx      context.Context         // ends when the link failed; its cause says why
 	fail     context.CancelCauseFunc // ends the link for a reason; never blocks
 	wake     chan struct{}           // has one element when there may be something to write
 	wg       sync.WaitGroup
+	writing  sync.Mutex // held by whoever writes; Client.mu may be taken with it, not before
 
 	// Guarded by Client.mu.
 	leader       *api.LeaderHint
@@ -83,7 +74,7 @@ func (c *Client) open(ctx context.Context, endpoint string) (*link, error) {
 	stop := context.AfterFunc(ctx, func() { _ = raw.Close() })
 	l, err := c.greet(ctx, endpoint, raw)
 	if !stop() && err == nil {
-		_ = l.conn.Close()
+		_ = l.wire.close()
 		err = errors.New("given up")
 	}
 	if err != nil {
@@ -112,44 +103,21 @@ func (c *Client) greet(ctx context.Context, endpoint string, raw net.Conn) (*lin
 		}
 		raw = tc
 	}
-	conn := drpcconn.NewWithOptions(drpcmigrate.NewHeaderConn(timedConn{raw}, drpcmigrate.DRPCHeader), drpcconn.Options{
-		Manager: drpcmanager.Options{
-			WriterBufferSize: 64 << 10,
-			Reader:           drpcwire.ReaderOptions{MaximumBufferSize: maxMessage},
-			Stream:           drpcstream.Options{ManualFlush: true, MaximumBufferSize: 256 << 10},
-			SoftCancel:       true,
-		},
-	})
-	l, err := c.hello(endpoint, conn)
-	if err != nil {
-		_ = conn.Close()
-		return nil, err
-	}
-	return l, nil
+	return c.hello(endpoint, newWire(raw, c.shapes))
 }
 
-func (c *Client) hello(endpoint string, conn *drpcconn.Conn) (*link, error) {
-	stream, err := api.NewDRPCConchClient(conn).Stream(context.Background())
-	if err != nil {
-		return nil, err
-	}
-	l := &link{
-		c: c, endpoint: endpoint, conn: conn, stream: stream, flush: flusher(stream),
-		decoder: decoder{c.shapes}, wake: make(chan struct{}, 1),
-	}
+func (c *Client) hello(endpoint string, w *wire) (*link, error) {
+	l := &link{c: c, endpoint: endpoint, wire: w, wake: make(chan struct{}, 1)}
 	l.ctx, l.fail = context.WithCancelCause(context.Background())
 	name := version
 	if c.cfg.Name != "" {
 		name += " " + c.cfg.Name
 	}
 	hello := &api.Request{Id: 1, Op: &api.Request_Hello{Hello: &api.Hello{Cell: c.cfg.Cell, Client: name}}}
-	if err := stream.Send(&api.ClientFrames{Requests: []*api.Request{hello}}); err != nil {
+	if err := w.send(&api.ClientFrames{Requests: []*api.Request{hello}}); err != nil {
 		return nil, err
 	}
-	if err := l.flush(); err != nil {
-		return nil, err
-	}
-	frames, err := l.receive()
+	frames, err := w.receive()
 	if err != nil {
 		return nil, streamError(err)
 	}
@@ -167,38 +135,6 @@ func (c *Client) hello(endpoint string, conn *drpcconn.Conn) (*link, error) {
 		return nil, errors.New("the first answer is not a hello")
 	}
 	return l, nil
-}
-
-// receive waits for the next message of the server.
-func (l *link) receive() (*api.ServerFrames, error) {
-	frames := new(api.ServerFrames)
-	if err := l.stream.MsgRecv(frames, l.decoder); err != nil {
-		return nil, err
-	}
-	return frames, nil
-}
-
-// decoder is the encoding of a server's messages, which refuses those that
-// would take too much memory or stack to decode.
-type decoder struct {
-	shapes *api.Shapes
-}
-
-// Marshal implements drpc.Encoding.
-func (decoder) Marshal(msg drpc.Message) ([]byte, error) {
-	return nil, fmt.Errorf("a %T is not sent", msg)
-}
-
-// Unmarshal implements drpc.Encoding.
-func (d decoder) Unmarshal(b []byte, msg drpc.Message) error {
-	frames, ok := msg.(*api.ServerFrames)
-	if !ok {
-		return fmt.Errorf("a %T is not received", msg)
-	}
-	if err := d.shapes.Measure(frames, b, api.MaxServerParts); err != nil {
-		return err
-	}
-	return frames.UnmarshalVT(b)
 }
 
 // errHungUp stands for the errors by which DRPC tells of a connection that the
@@ -219,29 +155,6 @@ func streamError(err error) error {
 	return &Error{Op: "stream", Code: Code(name), Message: err.Error(), Definite: false}
 }
 
-// flusher finds the flush of a stream, which is not in its interface.
-func flusher(stream api.DRPCConch_StreamClient) func() error {
-	var s drpc.Stream = stream
-	if g, ok := s.(interface{ GetStream() drpc.Stream }); ok {
-		s = g.GetStream()
-	}
-	if f, ok := s.(interface{ RawFlush() error }); ok {
-		return f.RawFlush
-	}
-	return func() error { return nil }
-}
-
-// timedConn bounds every write, so that a peer that does not read cannot
-// block the writer for ever.
-type timedConn struct{ net.Conn }
-
-func (t timedConn) Write(p []byte) (int, error) {
-	if err := t.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return 0, err
-	}
-	return t.Conn.Write(p)
-}
-
 // start runs the reader and the writer.
 func (l *link) start() {
 	l.wg.Add(2)
@@ -252,18 +165,26 @@ func (l *link) start() {
 // shut closes the connection and waits for its goroutines. Not with mu held.
 func (l *link) shut() {
 	l.fail(ErrClosed)
-	_ = l.conn.Close()
+	_ = l.wire.close()
 	l.wg.Wait()
 }
 
-// push queues a request. Needs mu.
+// push queues a request for the writer. Needs mu.
 func (l *link) push(o outgoing) {
+	l.add(o)
+	l.nudge()
+}
+
+// add queues a request. Needs mu.
+func (l *link) add(o outgoing) {
 	if len(l.queue) > 4*frameRequests && len(l.queue) > 2*len(l.c.calls) {
 		l.compact()
 	}
 	l.queue = append(l.queue, o)
-	l.nudge()
 }
+
+// idle: nothing awaits an answer, and nothing else is to be written. Needs mu.
+func (l *link) idle() bool { return l.inFlight == 0 && len(l.queue) == 0 && len(l.beats) == 0 }
 
 // compact drops requests that nobody waits for any more, which would pile up
 // while the peer does not read. Needs mu.
@@ -293,23 +214,60 @@ func (l *link) write() {
 			// Whoever else was woken by the last answers asks first, and all of it goes out as one frame.
 			runtime.Gosched()
 		}
-		frame := l.next()
-		if frame == nil {
-			select {
-			case <-l.wake:
-				continue
-			case <-l.ctx.Done():
-				return
-			}
-		}
-		err := l.stream.Send(frame)
-		if err == nil {
-			err = l.flush()
-		}
-		if err != nil {
+		wrote, err := l.writeFrame()
+		switch {
+		case err != nil:
 			l.fail(fmt.Errorf("write: %w", err))
 			return
+		case wrote:
+			continue
 		}
+		select {
+		case <-l.wake:
+		case <-l.ctx.Done():
+			return
+		}
+	}
+}
+
+// writeFrame writes what was left of the last frame, and all that has gathered
+// as one more.
+func (l *link) writeFrame() (wrote bool, err error) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
+	if err := l.wire.CatchUp(); err != nil {
+		return false, err
+	}
+	return l.writeNext()
+}
+
+func (l *link) writeNext() (wrote bool, err error) {
+	frame := l.next()
+	if frame == nil {
+		return false, nil
+	}
+	return true, l.wire.send(frame)
+}
+
+// writeNow writes what has gathered without waiting for anything, and leaves to
+// the writer what it cannot. Not with mu held.
+func (l *link) writeNow() {
+	if !l.wire.Able() || !l.writing.TryLock() {
+		l.nudge()
+		return
+	}
+	defer l.writing.Unlock()
+	if l.wire.Behind() {
+		l.nudge()
+		return
+	}
+	l.wire.Prompt(true)
+	_, err := l.writeNext()
+	l.wire.Prompt(false)
+	if err != nil {
+		l.fail(fmt.Errorf("write: %w", err))
+	} else if l.wire.Behind() {
+		l.nudge()
 	}
 }
 
@@ -403,7 +361,7 @@ func (l *link) sent(ca *call, now time.Duration) {
 func (l *link) read() {
 	defer l.wg.Done()
 	for {
-		frames, err := l.receive()
+		frames, err := l.wire.receive()
 		if err != nil {
 			l.fail(fmt.Errorf("read: %w", streamError(err)))
 			return

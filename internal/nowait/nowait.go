@@ -33,7 +33,7 @@ type Writer struct {
 // and wrote is told how much was written in the other.
 func New(c net.Conn, wait io.Writer, wrote func(n int)) *Writer {
 	w := &Writer{wait: wait, wrote: wrote}
-	if tcp, ok := c.(*net.TCPConn); ok { // not TLS, whose records cannot be cut off anywhere
+	if tcp, ok := c.(*net.TCPConn); ok && possible { // not TLS, whose records cannot be cut off anywhere
 		w.direct, _ = tcp.SyscallConn()
 	}
 	return w
@@ -94,17 +94,4 @@ func (w *Writer) Write(p []byte) (int, error) {
 	w.rest = append(w.rest, p[n:]...)
 	w.behind.Store(len(w.rest) > 0)
 	return len(p), nil
-}
-
-// now writes as much as the kernel takes.
-func (w *Writer) now(p []byte) (n int, err error) {
-	failed := w.direct.Control(func(fd uintptr) { n, err = syscall.Write(int(fd), p) })
-	n = max(n, 0)
-	if w.wrote(n); failed != nil {
-		return n, failed
-	}
-	if err == syscall.EAGAIN || err == syscall.EINTR {
-		err = nil
-	}
-	return n, err
 }
