@@ -39,7 +39,7 @@ func (r *Restorer) Election(n locks.Name, data []byte) error {
 	}
 	r.t.byName[n], r.t.byID[l.Claim] = e, e.leader
 	r.led = append(r.led, e)
-	r.queues.Record(n, locks.Record{
+	r.queues.Record(n, &locks.Record{
 		Token: rec.Token, Last: rec.Last,
 		Holders: []locks.Holder{{
 			Claim: l.Claim, Order: l.Order, Token: rec.Token, Revision: l.Revision, Since: l.Since,

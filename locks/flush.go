@@ -90,8 +90,9 @@ func (t *Table) Order() uint64 { return t.order }
 // Restorer puts a table back from its records and rows.
 type Restorer struct {
 	t    *Table
-	held []*Claim
+	held []*Claim // a part for each holder of a lock; Finish puts those of a claim together
 	rows []*Claim
+	rec  Record // used again for every record
 }
 
 // NewRestorer fills an empty table, which is to have about so many locks.
@@ -102,16 +103,15 @@ func NewRestorer(t *Table, locks int) *Restorer {
 
 // Lock takes the newest record of a lock, in order of names.
 func (r *Restorer) Lock(n Name, data []byte) error {
-	rec, err := ReadRecord(data)
-	if err != nil {
+	if err := r.rec.read(data); err != nil {
 		return fmt.Errorf("lock %q: %w", n, err)
 	}
-	r.Record(n, rec)
+	r.Record(n, &r.rec)
 	return nil
 }
 
-// Record is Lock for a record that was read already.
-func (r *Restorer) Record(n Name, rec Record) {
+// Record is Lock for a record that was read already, and may be used again.
+func (r *Restorer) Record(n Name, rec *Record) {
 	if rec.Free() && rec.Delayed == 0 {
 		return
 	}
@@ -121,18 +121,15 @@ func (r *Restorer) Record(n Name, rec Record) {
 	if l.delayed != 0 {
 		r.t.delays.Push(l)
 	}
-	for _, h := range rec.Holders {
-		c := r.t.byID[h.Claim]
-		if c == nil {
-			c = &Claim{
-				ID: h.Claim, Order: h.Order, Labels: h.Labels, Value: h.Value, Delay: h.Delay,
-				Token: h.Token, Revision: h.Revision, Since: h.Since, predecessor: h.Predecessor, due: -1,
-			}
-			c.parts = c.one[:0]
-			r.t.byID[c.ID] = c
-			r.held = append(r.held, c)
+	for i := range rec.Holders {
+		h := &rec.Holders[i]
+		c := &Claim{
+			ID: h.Claim, Order: h.Order, Labels: h.Labels, Value: h.Value, Delay: h.Delay,
+			Token: h.Token, Revision: h.Revision, Since: h.Since, predecessor: h.Predecessor, due: -1,
 		}
-		c.parts = append(c.parts, part{claim: c, lock: l, item: Item{Name: n, Mode: h.Mode, Permits: h.Permits, Capacity: h.Capacity}})
+		c.one[0] = part{claim: c, lock: l, item: Item{Name: n, Mode: h.Mode, Permits: h.Permits, Capacity: h.Capacity}}
+		c.parts = c.one[:]
+		r.held = append(r.held, c)
 	}
 }
 
@@ -161,26 +158,33 @@ func (r *Restorer) Ranked(order uint64, row []byte, rank int64) (*Claim, error) 
 func (r *Restorer) Finish(order uint64) error {
 	t := r.t
 	t.order = order
+	r.assemble()
 	all := slices.Concat(r.held, r.rows)
 	slices.SortFunc(all, func(a, b *Claim) int { return cmp.Compare(a.Order, b.Order) })
 	for i, c := range all {
-		switch {
-		case t.byID[c.ID] != nil && t.byID[c.ID] != c:
-			return fmt.Errorf("claim %d of session %d stands twice", c.ID.Sequence, c.ID.Session)
-		case c.Order == 0 || c.Order > order || i > 0 && all[i-1].Order == c.Order:
+		if c.Order == 0 || c.Order > order || i > 0 && all[i-1].Order == c.Order {
 			return fmt.Errorf("claim %d of session %d has the place %d of %d", c.ID.Sequence, c.ID.Session, c.Order, order)
 		}
 		t.index(c)
+		if len(t.byID) != i+1 {
+			return fmt.Errorf("claim %d of session %d stands twice", c.ID.Sequence, c.ID.Session)
+		}
 	}
-	slices.SortFunc(r.held, func(a, b *Claim) int { return cmp.Compare(a.Token, b.Token) })
+	var several []*Lock
 	for _, c := range r.held {
 		for i := range c.parts {
 			p := &c.parts[i]
-			if len(p.lock.holders) == 0 {
+			switch len(p.lock.holders) {
+			case 0:
 				t.locked++
+			case 1:
+				several = append(several, p.lock)
 			}
 			p.lock.hold(p)
 		}
+	}
+	for _, l := range several {
+		slices.SortFunc(l.holders, func(a, b *part) int { return cmp.Compare(a.claim.Token, b.claim.Token) })
 	}
 	slices.SortStableFunc(r.rows, func(a, b *Claim) int { return cmp.Compare(a.Rank, b.Rank) })
 	for _, c := range r.rows {
@@ -191,6 +195,28 @@ func (r *Restorer) Finish(order uint64) error {
 		}
 	}
 	return nil
+}
+
+// assemble makes one claim of the parts that its locks' records told of.
+func (r *Restorer) assemble() {
+	slices.SortFunc(r.held, func(a, b *Claim) int {
+		if a.Order != b.Order {
+			return cmp.Compare(a.Order, b.Order)
+		}
+		return cmp.Compare(a.parts[0].item.Name, b.parts[0].item.Name)
+	})
+	whole := r.held[:0]
+	for _, c := range r.held {
+		if n := len(whole); n > 0 && whole[n-1].Order == c.Order && whole[n-1].ID == c.ID {
+			first, p := whole[n-1], c.parts[0]
+			p.claim = first
+			first.parts = append(first.parts, p)
+			continue
+		}
+		whole = append(whole, c)
+	}
+	clear(r.held[len(whole):])
+	r.held = whole
 }
 
 // Check holds the table against its invariants; open says whether a session is.

@@ -297,11 +297,18 @@ func readTenure(r *record.Reader) Tenure {
 
 // ReadRecord reads what Lock.Append wrote.
 func ReadRecord(data []byte) (Record, error) {
+	var rec Record
+	err := rec.read(data)
+	return rec, err
+}
+
+// read is ReadRecord into a record whose lists are used again.
+func (rec *Record) read(data []byte) error {
 	r := record.NewReader(data)
 	if v := r.Byte(); v != rowVersion {
 		r.Fail("version %d of a lock: %d is known", v, rowVersion)
 	}
-	var rec Record
+	rec.Holders, rec.Ended = rec.Holders[:0], rec.Ended[:0]
 	for range r.Count() {
 		h := Holder{Claim: ClaimID{sessions.ID(r.Uint()), sessions.Sequence(r.Uint())}}
 		h.Order, h.Token = r.Uint(), Token(r.Uint())
@@ -333,5 +340,5 @@ func ReadRecord(data []byte) (Record, error) {
 		}
 		rec.Ended = append(rec.Ended, readTenure(r))
 	}
-	return rec, r.Done()
+	return r.Done()
 }

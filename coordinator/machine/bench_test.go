@@ -32,7 +32,7 @@ func measure(b *testing.B) func() {
 }
 
 // populated has n sessions.
-func populated(b *testing.B, n int) *Machine {
+func populated(b testing.TB, n int) *Machine {
 	m := New(Limits{})
 	b.Cleanup(m.Close)
 	for id := 0; id < n; {
@@ -183,7 +183,7 @@ func BenchmarkTick(b *testing.B) {
 }
 
 // held is a machine with locks that sessions hold, ten each.
-func held(b *testing.B, n int) *Machine {
+func held(b testing.TB, n int) *Machine {
 	m := populated(b, n/10)
 	for i := 0; i < n; {
 		e := (&Header{Elapsed: 1}).Append(nil)

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 
@@ -14,6 +15,7 @@ const (
 	allocsOfCycle    = 16.5 // an acquire that is granted, and its release
 	allocsOfHandOver = 22   // a release that grants the next, and queueing again, in an entry of their own
 	allocsOfHeard    = 2.1  // a keep-alive
+	allocsOfRestored = 4.6  // a held lock, from a snapshot; a tenth of a session is its part
 	bytesOfAcquire   = 64   // in the log, with a name of 12 bytes
 )
 
@@ -152,4 +154,19 @@ func TestCostOfKeepAlives(t *testing.T) {
 	if a.m.Store().Revision() != revision {
 		t.Error("keep-alives have a revision")
 	}
+}
+
+func TestCostOfRestore(t *testing.T) {
+	const n = 10_000
+	m := held(t, n)
+	all := written(m)
+	index, term := m.Applied()
+	fresh := New(Limits{})
+	t.Cleanup(fresh.Close)
+	allocs := testing.AllocsPerRun(3, func() {
+		if err := fresh.Restore(bytes.NewReader(all), index, term); err != nil {
+			t.Fatal(err)
+		}
+	}) / n
+	atMost(t, "allocations of a lock that is restored", allocs, allocsOfRestored)
 }

@@ -221,7 +221,7 @@ func (m *Machine) rebuildElections(order uint64) (err error) {
 	if err != nil {
 		return err
 	}
-	err = m.rows(tableCandidate, func(order uint64, row string) error { return restorer.Candidate(order, []byte(row)) })
+	err = m.rows(tableCandidate, restorer.Candidate)
 	if err != nil {
 		return err
 	}

@@ -308,21 +308,22 @@ func (m *Machine) rebuild() error {
 	}
 
 	m.sessions.RestoreLast(last)
-	err := m.rows(tableSession, func(id uint64, row string) error {
-		return m.sessions.Restore(sessions.ID(id), []byte(row))
+	err := m.rows(tableSession, func(id uint64, row []byte) error {
+		return m.sessions.Restore(sessions.ID(id), row)
 	})
 	if err != nil {
 		return err
 	}
 	restorer := locks.NewRestorer(m.locks, int(m.store.Len(store.Locks)))
 	m.store.Visit(store.Query{Space: store.Locks, End: store.Everything}, func(rec store.Record) bool {
-		err = restorer.Lock(locks.Name(rec.Key), []byte(rec.Value))
+		m.row = append(m.row[:0], rec.Value...)
+		err = restorer.Lock(locks.Name(rec.Key), m.row)
 		return err == nil
 	})
 	if err != nil {
 		return err
 	}
-	err = m.rows(tableClaim, func(order uint64, row string) error { return restorer.Claim(order, []byte(row)) })
+	err = m.rows(tableClaim, restorer.Claim)
 	if err != nil {
 		return err
 	}
@@ -332,13 +333,16 @@ func (m *Machine) rebuild() error {
 	return m.rebuildElections(electionOrder)
 }
 
-func (m *Machine) rows(table store.Table, f func(id uint64, row string) error) (err error) {
+// rows calls f with the rows of a table until it fails. The row is used again
+// afterwards.
+func (m *Machine) rows(table store.Table, f func(id uint64, row []byte) error) (err error) {
 	m.store.Rows(table, nil, func(key, row string) bool {
 		if len(key) != 8 {
 			err = fmt.Errorf("a row of table %q has a key of %d bytes", table, len(key))
 			return false
 		}
-		err = f(binary.BigEndian.Uint64([]byte(key)), row)
+		m.row = append(m.row[:0], row...)
+		err = f(binary.BigEndian.Uint64([]byte(key)), m.row)
 		return err == nil
 	})
 	return err

@@ -16,19 +16,16 @@ var ErrSnapshot = errors.New("not a snapshot of a store")
 // bufio.Reader that has one as large serves as it is.
 const RestoreBuffer = 16 << 10
 
-// restoreBatch is how many rows are written in one transaction.
-const restoreBatch = 1000
-
 // Restore makes a store of what a Snapshot held, read up to io.EOF. The options
 // are those of the cell. What is damaged, cut short or followed by anything is
 // refused with ErrSnapshot; an error of the reader is returned as it is.
 func Restore(o Options, r io.Reader) (*Store, error) {
 	s := New(o)
 	l := loader{s: s, r: bufio.NewReaderSize(r, RestoreBuffer)}
+	s.Begin()
+	must(s.open.DeleteAll()) // of nothing: from then on buntdb does not note how to take rows back
 	err := l.load()
-	if s.open != nil {
-		s.tx.Commit()
-	}
+	s.tx.Commit()
 	if err != nil {
 		s.Close()
 		return nil, fmt.Errorf("restore, byte %d: %w", l.offset, err)
@@ -143,13 +140,7 @@ func (l *loader) row() (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if l.rows%restoreBatch == 0 {
-		if l.s.open != nil {
-			l.s.tx.Commit()
-		}
-		l.s.Begin()
-	}
-	l.s.set(key, value)
+	l.s.load(key, value)
 	l.rows++
 	return true, nil
 }
@@ -256,6 +247,16 @@ func (l *loader) uvarint() (uint64, error) {
 func (l *loader) text(n, limit uint64) (string, error) {
 	if n > limit {
 		return "", damaged("a length of %d bytes where at most %d are allowed", n, limit)
+	}
+	if n <= RestoreBuffer { // nearly all: no copy between
+		piece, err := l.r.Peek(int(n))
+		l.offset += int64(len(piece))
+		if err != nil {
+			return "", l.cut(err)
+		}
+		text := string(piece)
+		_, err = l.r.Discard(int(n))
+		return text, err
 	}
 	l.piece = l.piece[:0]
 	for left := int(n); left > 0; {

@@ -90,7 +90,7 @@ func (s *Store) ascend(from string, fn func(key, value string) bool) {
 	s.view(func(tx *buntdb.Tx) { must(tx.AscendGreaterOrEqual("", from, fn)) })
 }
 
-// set is the one way in which rows are written.
+// set is the one way in which rows are written once there is a store.
 func (s *Store) set(key, value string) (prev string, had bool) {
 	prev, had, err := s.open.Set(key, value, nil)
 	must(err)
@@ -102,6 +102,14 @@ func (s *Store) set(key, value string) (prev string, had bool) {
 	s.keepImage(key, prev, had)
 	s.note(key, value, true)
 	return prev, had
+}
+
+// load is set for a row that is new, in a store that nobody has read or walks
+// yet.
+func (s *Store) load(key, value string) {
+	_, _, err := s.open.Set(key, value, nil)
+	must(err)
+	s.resize(len(key) + len(value) + rowOverhead)
 }
 
 // unset is the one way in which rows are removed.
