@@ -166,7 +166,7 @@ func eventOf(e *machine.Event) *api.Response {
 	case machine.ClaimOver:
 		return &api.Response{Result: &api.Response_Claim{Claim: &api.ClaimEvent{
 			Session: uint64(e.Session), Sequence: uint64(e.Sequence), Revision: e.Revision,
-			Error: refusalOf(nil, &e.Reply),
+			Error: refusalOf(nil, e.Reply),
 		}}}
 	default:
 		return &api.Response{Result: &api.Response_SessionEnded{SessionEnded: &api.SessionEnded{

@@ -86,7 +86,7 @@ type Candidate struct {
 	Stood sessions.Time // cluster time at which it was accepted
 	Began sessions.Time // cluster time at which it began to lead; 0 while it waits
 
-	place int // among the election's challengers, -1 when it is none
+	place int32 // among the election's challengers, -1 when it is none
 }
 
 // Effective is the priority that it has by waiting until now, whole intervals

@@ -17,14 +17,14 @@ type Election struct {
 	challengers *sessions.Deadlines[*Candidate]
 
 	due     sessions.Time // when the leader will be pre-empted
-	index   int           // among the table's pre-emptions, -1 when there is none to come
+	index   int32         // among the table's pre-emptions, -1 when there is none to come
 	touched bool          // this step looked at it
 }
 
 func newElection(n locks.Name) *Election {
 	return &Election{Name: n, index: -1, challengers: sessions.NewDeadlines(
 		func(a, b *Candidate) bool { return a.before(b) },
-		func(c *Candidate) *int { return &c.place })}
+		func(c *Candidate) *int32 { return &c.place })}
 }
 
 // Term is that of the newest leader.

@@ -42,7 +42,7 @@ func NewTable(limits locks.Limits, token *locks.Token) *Table {
 		byName: map[locks.Name]*Election{}, byID: map[locks.ClaimID]*Candidate{},
 		preemptions: sessions.NewDeadlines(
 			func(a, b *Election) bool { return a.due < b.due || a.due == b.due && a.Name < b.Name },
-			func(e *Election) *int { return &e.index }),
+			func(e *Election) *int32 { return &e.index }),
 	}
 	t.Rebind(token, nil)
 	return t

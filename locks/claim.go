@@ -131,7 +131,7 @@ type Claim struct {
 	parts []part // one for each lock, sorted by name
 	one   [1]part
 
-	due            int    // index among the waiting deadlines, -1 for none
+	due            int32  // index among the waiting deadlines, -1 for none
 	fresh          bool   // accepted in this step: it has no row, and its answer is on its way
 	younger, elder *Claim // the session's next and previous claim, in order of acceptance
 }

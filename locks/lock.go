@@ -88,7 +88,7 @@ type Lock struct {
 	recalled   bool // token and last are right; else the store is to be asked before they are relied on
 
 	delayed sessions.Time // nobody is granted until Expire ends the delay, at this time; 0: no delay
-	delay   int           // index among the delays, -1 for none
+	delay   int32         // index among the delays, -1 for none
 
 	ended []Tenure // in this step
 	one   struct { // memory of most locks' holders and ended

@@ -103,10 +103,10 @@ func NewTable(limits Limits, token *Token) *Table {
 			func(a, b *Claim) bool {
 				return a.Deadline < b.Deadline || a.Deadline == b.Deadline && a.Order < b.Order
 			},
-			func(c *Claim) *int { return &c.due }),
+			func(c *Claim) *int32 { return &c.due }),
 		delays: sessions.NewDeadlines(
 			func(a, b *Lock) bool { return a.delayed < b.delayed || a.delayed == b.delayed && a.Name < b.Name },
-			func(l *Lock) *int { return &l.delay }),
+			func(l *Lock) *int32 { return &l.delay }),
 	}
 }
 

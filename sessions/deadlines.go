@@ -7,12 +7,12 @@ import "fmt"
 type Deadlines[T any] struct {
 	heap  []T
 	less  func(a, b T) bool
-	place func(T) *int // where the thing keeps its index, -1 when it is not in the heap
+	place func(T) *int32 // where the thing keeps its index, -1 when it is not in the heap
 }
 
 // NewDeadlines makes an empty heap. less must be a total order, so that the
 // same things fall due in the same order on every replica.
-func NewDeadlines[T any](less func(a, b T) bool, place func(T) *int) *Deadlines[T] {
+func NewDeadlines[T any](less func(a, b T) bool, place func(T) *int32) *Deadlines[T] {
 	return &Deadlines[T]{less: less, place: place}
 }
 
@@ -30,20 +30,20 @@ func (d *Deadlines[T]) First() (first T, ok bool) {
 // Push puts a thing in.
 func (d *Deadlines[T]) Push(x T) {
 	d.heap = append(d.heap, x)
-	*d.place(x) = len(d.heap) - 1
+	*d.place(x) = int32(len(d.heap) - 1)
 	d.up(len(d.heap) - 1)
 }
 
 // Fix moves a thing whose deadline changed.
 func (d *Deadlines[T]) Fix(x T) {
-	if i := *d.place(x); !d.down(i) {
+	if i := int(*d.place(x)); !d.down(i) {
 		d.up(i)
 	}
 }
 
 // Remove takes a thing out.
 func (d *Deadlines[T]) Remove(x T) {
-	i, last := *d.place(x), len(d.heap)-1
+	i, last := int(*d.place(x)), len(d.heap)-1
 	d.swap(i, last)
 	var none T
 	d.heap[last] = none
@@ -57,7 +57,7 @@ func (d *Deadlines[T]) Remove(x T) {
 // Check holds the heap against its invariants.
 func (d *Deadlines[T]) Check() error {
 	for i, x := range d.heap {
-		if *d.place(x) != i {
+		if int(*d.place(x)) != i {
 			return fmt.Errorf("deadline %d believes to be deadline %d", i, *d.place(x))
 		}
 		if i > 0 && d.less(x, d.heap[(i-1)/2]) {
@@ -69,7 +69,7 @@ func (d *Deadlines[T]) Check() error {
 
 func (d *Deadlines[T]) swap(i, j int) {
 	d.heap[i], d.heap[j] = d.heap[j], d.heap[i]
-	*d.place(d.heap[i]), *d.place(d.heap[j]) = i, j
+	*d.place(d.heap[i]), *d.place(d.heap[j]) = int32(i), int32(j)
 }
 
 func (d *Deadlines[T]) up(i int) {

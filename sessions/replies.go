@@ -6,7 +6,7 @@ import (
 	"github.com/conch-lock/conch/record"
 )
 
-// replies remembers what a session was answered.
+// replies remembers what a session was answered; nil is nothing at all.
 //
 // A sequence at or below acked was answered and the client has the answer. Of
 // the others, those whose request is over stand in kept, sorted; none of them is
@@ -29,7 +29,23 @@ type reply struct {
 // maxLate is how many late outcomes a session remembers.
 const maxLate = 64
 
+// mark is the sequence up to which the client has its answers.
+func (p *replies) mark() Sequence {
+	if p == nil {
+		return 0
+	}
+	return p.acked
+}
+
+// full says that no more should be added.
+func (p *replies) full() bool {
+	return p != nil && (len(p.kept) >= MaxReplies || p.bytes >= MaxReplyBytes)
+}
+
 func (p *replies) find(q Sequence) ([]byte, bool) {
+	if p == nil {
+		return nil, false
+	}
 	i := sort.Search(len(p.kept), func(i int) bool { return p.kept[i].sequence >= q })
 	if i < len(p.kept) && p.kept[i].sequence == q {
 		return p.kept[i].data, true
@@ -63,12 +79,8 @@ func (p *replies) keepLate(q Sequence, data []byte) {
 	p.late = append(p.late, reply{q, data})
 }
 
-// ack forgets kept replies up to and including q; it says whether that changed
-// anything.
-func (p *replies) ack(q Sequence) bool {
-	if q <= p.acked {
-		return false
-	}
+// ack forgets kept replies up to and including q, which is above acked.
+func (p *replies) ack(q Sequence) {
 	p.acked = q
 	n := 0
 	for n < len(p.kept) && p.kept[n].sequence <= q {
@@ -80,10 +92,12 @@ func (p *replies) ack(q Sequence) bool {
 		clear(p.kept[left:])
 		p.kept = p.kept[:left]
 	}
-	return true
 }
 
 func (p *replies) append(b []byte) []byte {
+	if p == nil {
+		p = new(replies) // stays on the stack
+	}
 	b = record.AppendUint(b, p.acked)
 	for _, list := range [2][]reply{p.kept, p.late} {
 		b = record.AppendUint(b, uint64(len(list)))
@@ -95,18 +109,22 @@ func (p *replies) append(b []byte) []byte {
 	return b
 }
 
-func (p *replies) read(r *record.Reader) {
-	p.acked = Sequence(r.Uint())
+func readReplies(r *record.Reader) *replies {
+	p := replies{acked: Sequence(r.Uint())}
 	for _, list := range [2]*[]reply{&p.kept, &p.late} {
 		for range r.Count() {
 			q, data := Sequence(r.Uint()), append([]byte(nil), r.Bytes()...)
 			if r.Err() != nil {
-				return
+				return nil
 			}
 			*list = append(*list, reply{q, data})
 		}
 	}
+	if p.acked == 0 && len(p.kept) == 0 && len(p.late) == 0 {
+		return nil
+	}
 	for _, x := range p.kept {
 		p.bytes += len(x.data)
 	}
+	return &p
 }

@@ -162,9 +162,17 @@ type Session struct {
 	Deadline Time   // it ends when cluster time reaches this
 	Heard    uint64 // the highest keep-alive number that a Tick carried
 
-	replies replies
-	due     int  // index in the table's heap
-	dirty   bool // its row has to be written
+	replies *replies // nil while it has none and has acknowledged none, as of a session that only lives
+	due     int32    // index in the table's heap
+	dirty   bool     // its row has to be written
+}
+
+// remember gives the session memory for replies.
+func (s *Session) remember() *replies {
+	if s.replies == nil {
+		s.replies = &replies{}
+	}
+	return s.replies
 }
 
 // Remaining is how much of its TTL is left at now, not below zero.
@@ -180,7 +188,7 @@ func (s *Session) Append(b []byte) []byte {
 	b = record.AppendInt(b, s.Deadline)
 	b = record.AppendUint(b, s.Heard)
 	if planted.On(planted.RepliesNotSaved) {
-		return new(replies).append(b)
+		return (*replies)(nil).append(b)
 	}
 	return s.replies.append(b)
 }
@@ -200,7 +208,7 @@ func readSession(id ID, row []byte) (*Session, error) {
 	s.Created = r.Uint()
 	s.Deadline = Time(r.Int())
 	s.Heard = r.Uint()
-	s.replies.read(r)
+	s.replies = readReplies(r)
 	if err := r.Done(); err != nil {
 		return nil, fmt.Errorf("session %d: %w", id, err)
 	}

@@ -37,7 +37,7 @@ func NewTable(limit int) *Table {
 			func(a, b *Session) bool {
 				return a.Deadline < b.Deadline || a.Deadline == b.Deadline && a.ID < b.ID
 			},
-			func(s *Session) *int { return &s.due }),
+			func(s *Session) *int32 { return &s.due }),
 	}
 }
 
@@ -124,7 +124,8 @@ func (t *Table) Begin(id ID, q, acked Sequence, needed bool) (reply []byte, err 
 	if acked >= q && q > 0 {
 		acked = q - 1 // a request cannot have been answered before it is made
 	}
-	if s.replies.ack(acked) {
+	if acked > s.replies.mark() {
+		s.remember().ack(acked)
 		t.touch(s)
 	}
 	if q == 0 {
@@ -133,10 +134,10 @@ func (t *Table) Begin(id ID, q, acked Sequence, needed bool) (reply []byte, err 
 	if data, ok := s.replies.find(q); ok && !planted.On(planted.RepliesIgnored) {
 		return data, nil
 	}
-	if q <= s.replies.acked {
+	if q <= s.replies.mark() {
 		return nil, fmt.Errorf("session %d, sequence %d: %w", id, q, ErrTooOld)
 	}
-	if !needed && (len(s.replies.kept) >= MaxReplies || s.replies.bytes >= MaxReplyBytes) {
+	if !needed && s.replies.full() {
 		return nil, fmt.Errorf("%w unacknowledged replies in session %d: %d of at most %d, %d bytes of at most %d",
 			ErrTooMany, id, len(s.replies.kept), MaxReplies, s.replies.bytes, MaxReplyBytes)
 	}
@@ -146,8 +147,8 @@ func (t *Table) Begin(id ID, q, acked Sequence, needed bool) (reply []byte, err 
 // Keep remembers the reply of a sequence until the client acknowledges it.
 // The table owns data from then on.
 func (t *Table) Keep(id ID, q Sequence, data []byte) {
-	if s := t.byID[id]; s != nil && q > s.replies.acked {
-		s.replies.keep(q, data)
+	if s := t.byID[id]; s != nil && q > s.replies.mark() {
+		s.remember().keep(q, data)
 		t.touch(s)
 	}
 }
@@ -160,10 +161,11 @@ func (t *Table) KeepLate(id ID, q Sequence, data []byte) {
 	if s == nil {
 		return
 	}
-	if q > s.replies.acked {
-		s.replies.keep(q, data)
+	p := s.remember()
+	if q > p.acked {
+		p.keep(q, data)
 	}
-	s.replies.keepLate(q, data)
+	p.keepLate(q, data)
 	t.touch(s)
 }
 
@@ -171,7 +173,7 @@ func (t *Table) KeepLate(id ID, q Sequence, data []byte) {
 // data.
 func (t *Table) Late(id ID, f func(q Sequence, data []byte)) {
 	s := t.byID[id]
-	if s == nil {
+	if s == nil || s.replies == nil {
 		return
 	}
 	for _, x := range s.replies.late {
@@ -192,7 +194,7 @@ func (t *Table) Answered(id ID, q Sequence) bool {
 // Acked is the watermark of a session.
 func (t *Table) Acked(id ID) Sequence {
 	if s := t.byID[id]; s != nil {
-		return s.replies.acked
+		return s.replies.mark()
 	}
 	return 0
 }
@@ -281,6 +283,9 @@ func (t *Table) Check() error {
 			return fmt.Errorf("session %d: its indexes disagree", s.ID)
 		case s.ID == 0 || s.ID > t.last:
 			return fmt.Errorf("session %d was never drawn: the last is %d", s.ID, t.last)
+		}
+		if s.replies == nil {
+			continue
 		}
 		n := 0
 		for j, x := range s.replies.kept {

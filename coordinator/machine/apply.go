@@ -3,6 +3,7 @@ package machine
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/conch-lock/conch/coordinator/store"
 	"github.com/conch-lock/conch/internal/planted"
@@ -20,6 +21,7 @@ func (m *Machine) tick(h *Header) {
 		m.now = max(m.now, sessions.Time(h.Millis)*sessions.Millisecond)
 	}
 	m.millis = max(m.millis, h.Millis)
+	m.out.Events = slices.Grow(m.out.Events, len(h.Heard))
 	for _, x := range h.Heard {
 		if m.sessions.Hear(x.Session, x.Number, m.now) {
 			m.out.Events = append(m.out.Events, Event{Kind: Alive, Session: x.Session, Number: x.Number, Revision: m.store.Revision()})
@@ -73,7 +75,7 @@ func (m *Machine) expireOne() {
 func (m *Machine) claimOver(c *locks.Claim, p Reply) {
 	m.sessions.KeepLate(c.ID.Session, c.ID.Sequence, p.append(nil))
 	m.out.Events = append(m.out.Events, Event{
-		Kind: ClaimOver, Session: c.ID.Session, Sequence: c.ID.Sequence, Revision: p.Revision, Reply: p,
+		Kind: ClaimOver, Session: c.ID.Session, Sequence: c.ID.Sequence, Revision: p.Revision, Reply: &p,
 	})
 }
 
@@ -99,9 +101,14 @@ func (s *sink) Lock(l *locks.Lock) {
 
 func (s *sink) Granted(c *locks.Claim) {
 	m := (*Machine)(s)
+	told := &struct { // in one allocation
+		reply Reply
+		claim Claimed
+	}{reply: Reply{Revision: c.Revision}}
+	m.describe(&told.claim, c)
+	told.reply.Claim = &told.claim
 	m.out.Events = append(m.out.Events, Event{
-		Kind: ClaimGranted, Session: c.ID.Session, Sequence: c.ID.Sequence, Revision: c.Revision,
-		Reply: Reply{Revision: c.Revision, Claim: m.claimed(c)},
+		Kind: ClaimGranted, Session: c.ID.Session, Sequence: c.ID.Sequence, Revision: c.Revision, Reply: &told.reply,
 	})
 }
 
@@ -110,7 +117,13 @@ func (s *sink) Settle(order uint64)            { s.tx.Unset(tableClaim, (*Machin
 
 // claimed is the state of a claim.
 func (m *Machine) claimed(c *locks.Claim) *Claimed {
-	d := &Claimed{ID: c.ID, Granted: c.Granted()}
+	d := &Claimed{}
+	m.describe(d, c)
+	return d
+}
+
+func (m *Machine) describe(d *Claimed, c *locks.Claim) {
+	d.ID, d.Granted = c.ID, c.Granted()
 	d.Names = c.Names(d.one[:0])
 	if d.Granted {
 		d.Token, d.Revision, d.Since = c.Token, c.Revision, c.Since
@@ -118,7 +131,6 @@ func (m *Machine) claimed(c *locks.Claim) *Claimed {
 	} else {
 		d.Position = m.locks.Position(c)
 	}
-	return d
 }
 
 // endSession ends a session with all that it has, in one revision.

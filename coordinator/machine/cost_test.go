@@ -3,6 +3,7 @@ package machine
 import (
 	"bytes"
 	"fmt"
+	"runtime"
 	"testing"
 
 	"github.com/conch-lock/conch/locks"
@@ -16,6 +17,7 @@ const (
 	allocsOfHandOver = 22   // a release that grants the next, and queueing again, in an entry of their own
 	allocsOfHeard    = 2.1  // a keep-alive
 	allocsOfRestored = 4.6  // a held lock, from a snapshot; a tenth of a session is its part
+	bytesOfSession   = 450  // in memory, of one that only lives
 	bytesOfAcquire   = 64   // in the log, with a name of 12 bytes
 )
 
@@ -169,4 +171,31 @@ func TestCostOfRestore(t *testing.T) {
 		}
 	}) / n
 	atMost(t, "allocations of a lock that is restored", allocs, allocsOfRestored)
+}
+
+// TestCostOfIdleSession: what ten thousand sessions take that have nothing, after
+// they were all heard in one entry, which is what a client with many does.
+func TestCostOfIdleSession(t *testing.T) {
+	const n = 10_000
+	live := func() float64 {
+		runtime.GC()
+		var s runtime.MemStats
+		runtime.ReadMemStats(&s)
+		return float64(s.HeapAlloc)
+	}
+	empty := live()
+	a := newApplier(t, n)
+	for beat := range uint64(3) {
+		a.h = Header{Elapsed: 1}
+		for id := range sessions.ID(n) {
+			a.h.Heard = append(a.h.Heard, Heard{Session: id + 1, Number: beat + 1})
+		}
+		a.entry = a.h.Append(nil)
+		a.apply(t)
+	}
+	a.m.Begin()
+	a.m.Commit()
+	a.h, a.entry = Header{}, nil
+	atMost(t, "bytes of an idle session", (live()-empty)/n, bytesOfSession)
+	runtime.KeepAlive(a)
 }

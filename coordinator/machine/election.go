@@ -38,7 +38,7 @@ func (s *audience) Granted(c *elections.Candidate) {
 	m := (*Machine)(s)
 	m.out.Events = append(m.out.Events, Event{
 		Kind: ClaimGranted, Session: c.ID.Session, Sequence: c.ID.Sequence, Revision: c.Revision,
-		Reply: Reply{Revision: c.Revision, Claim: m.candidacy(c)},
+		Reply: &Reply{Revision: c.Revision, Claim: m.candidacy(c)},
 	})
 }
 

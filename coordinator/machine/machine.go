@@ -145,8 +145,22 @@ func (m *Machine) Begin() {
 	m.tx = m.store.Begin()
 	clear(m.changes)
 	m.changes = m.changes[:0]
-	m.out.Results, m.out.Events, m.out.Hashes, m.out.Changes = m.out.Results[:0], m.out.Events[:0], m.out.Hashes[:0], nil
+	m.out.Results, m.out.Events, m.out.Hashes, m.out.Changes = again(m.out.Results), again(m.out.Events), m.out.Hashes[:0], nil
 }
+
+// again is a list to be filled anew, in the memory of the last one; what one
+// large entry took is not held for ever.
+func again[T any](list []T) []T {
+	clear(list)
+	if cap(list) > maxIdleOutput {
+		return nil
+	}
+	return list[:0]
+}
+
+// maxIdleOutput is how many results and how many events have memory between
+// entries.
+const maxIdleOutput = 1024
 
 // Apply applies one entry; its index follows that of the last one. An error
 // means that this program does not understand the entry, and must stop. Data

@@ -198,7 +198,9 @@ func (w *writer) saw(out Output) {
 		note(r.Reply.Claim)
 	}
 	for _, e := range out.Events {
-		note(e.Reply.Claim)
+		if e.Reply != nil {
+			note(e.Reply.Claim)
+		}
 	}
 }
 
@@ -209,8 +211,10 @@ func kept(out Output) []string {
 		l = append(l, fmt.Sprintf("result %d/%d %s", r.Origin, r.Request, spelt(r.Reply)))
 	}
 	for _, e := range out.Events {
-		p := e.Reply
-		e.Reply = Reply{}
+		var p Reply
+		if e.Reply != nil {
+			p, e.Reply = *e.Reply, nil
+		}
 		l = append(l, fmt.Sprintf("event %+v %s", e, spelt(p)))
 	}
 	for _, h := range out.Hashes {

@@ -129,13 +129,13 @@ const (
 // Event is something that the owner of a session has to be told.
 type Event struct {
 	Kind     EventKind
+	Why      locks.Why // SessionOver; NotEnded when the session was not known
 	Session  sessions.ID
 	Sequence sessions.Sequence
 	Number   uint64
-	Why      locks.Why // SessionOver; NotEnded when the session was not known
-	Reason   string    // what the operator said
 	Revision uint64
-	Reply    Reply
+	Reason   string // what the operator said
+	Reply    *Reply // ClaimGranted and ClaimOver; most events are keep-alives and have none
 }
 
 // Hashed is what a Hash command found.

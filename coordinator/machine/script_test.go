@@ -300,7 +300,7 @@ func event(e Event) string {
 	case Alive:
 		return fmt.Sprintf("keep-alive %d was heard; revision %d", e.Number, e.Revision)
 	case ClaimGranted, ClaimOver:
-		return fmt.Sprintf("claim %d: %s", e.Sequence, reply(e.Reply))
+		return fmt.Sprintf("claim %d: %s", e.Sequence, reply(*e.Reply))
 	}
 	if e.Why == locks.NotEnded {
 		return fmt.Sprintf("not known; revision %d", e.Revision)

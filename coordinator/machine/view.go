@@ -80,7 +80,7 @@ func (m *Machine) Ended(id sessions.ID) []Event {
 		if err != nil {
 			panic(fmt.Sprintf("machine: outcome %d of session %d: %v", q, id, err))
 		}
-		l = append(l, Event{Kind: ClaimOver, Session: id, Sequence: q, Revision: p.Revision, Reply: p})
+		l = append(l, Event{Kind: ClaimOver, Session: id, Sequence: q, Revision: p.Revision, Reply: &p})
 	})
 	return l
 }
