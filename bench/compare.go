@@ -23,9 +23,13 @@ type comparison struct {
 	set    *table.Set
 	header table.Header
 	round  int
+
+	failures int // workloads, and starts of servers, that failed
+	stop     context.CancelCauseFunc
 }
 
-// compare runs everything and writes the table, also when it was cut short.
+// compare runs everything and writes the table, also when it was cut short or
+// something failed; that it is then an error says so to who reads no table.
 func compare(ctx context.Context, o options) (err error) {
 	dir, err := os.MkdirTemp(o.data, "conch-bench-")
 	if err != nil {
@@ -36,7 +40,9 @@ func compare(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	c := &comparison{options: o, self: self, dir: dir}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	c := &comparison{options: o, self: self, dir: dir, stop: stop}
 	systems, err := c.prepare(ctx)
 	if err != nil {
 		return err
@@ -50,7 +56,11 @@ func compare(ctx context.Context, o options) (err error) {
 	if ctx.Err() != nil {
 		c.set.Note("the run was cut short: %v", context.Cause(ctx))
 	}
-	return errors.Join(c.write(), context.Cause(ctx))
+	err = errors.Join(c.write(), context.Cause(ctx))
+	if c.failures > 0 {
+		err = errors.Join(err, fmt.Errorf("%d failed: the notes below the table say what", c.failures))
+	}
+	return err
 }
 
 // prepare builds or finds the systems, and heads the table.
@@ -130,7 +140,7 @@ func (c *comparison) at(ctx context.Context, sys system.System, do func(system.C
 	}
 	dir, err := os.MkdirTemp(c.dir, sys.Name()+"-")
 	if err != nil {
-		c.set.Note("%s: %v", sys.Name(), err)
+		c.failed(sys.Name(), "start", err)
 		return
 	}
 	defer os.RemoveAll(dir) // again with the folder that it is in
@@ -166,7 +176,14 @@ func (c *comparison) workload(ctx context.Context, kind, column string, do func(
 	}
 }
 
+// failed counts and notes what failed. Of a system of which a lock had several
+// holders nothing else is worth measuring, nor of what it is compared with: that
+// ends the run.
 func (c *comparison) failed(column, what string, err error) {
+	c.failures++
+	if errors.Is(err, load.ErrHolders) {
+		c.stop(fmt.Errorf("%s: %s: %w", column, what, err))
+	}
 	c.say("%s: %s: failed: %v", column, what, err)
 	const most = 300 // the rest, such as the end of a log, was said
 	text := strings.Join(strings.Fields(err.Error()), " ")

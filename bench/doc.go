@@ -23,5 +23,7 @@
 // this one die, and the folder with the data is removed.
 //
 // The table is written to standard output, and with the values of every round to
-// the folder of -out, as results.md and results.json. It needs Linux.
+// the folder of -out, as results.md and results.json. A workload that fails is a
+// note below the table, and the run ends with 1 after it was written; a lock that
+// several clients hold ends the run at once. It needs Linux.
 package main

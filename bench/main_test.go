@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/conch-lock/conch/bench/load"
 	"github.com/conch-lock/conch/bench/memory"
 	"github.com/conch-lock/conch/bench/system"
 )
@@ -103,6 +105,69 @@ func TestMissingSystemIsANote(t *testing.T) {
 	o.systems = []string{"missing"}
 	if err := compare(t.Context(), o); err == nil {
 		t.Error("a comparison of nothing")
+	}
+}
+
+// otherwise is the service in memory with clients that take locks in another way.
+type otherwise struct {
+	memory.System
+	lock func(name string) error
+}
+
+func (s *otherwise) Dial(ctx context.Context, endpoints []string, recipe, clients int, ttl time.Duration) (*system.Fleet, error) {
+	f, err := s.System.Dial(ctx, endpoints, recipe, clients, ttl)
+	if err == nil {
+		for i := range f.Clients {
+			f.Clients[i] = s
+		}
+	}
+	return f, err
+}
+
+func (s *otherwise) Lock(_ context.Context, name string) (func(context.Context) error, error) {
+	return func(context.Context) error { return nil }, s.lock(name)
+}
+
+// TestFailedWorkloadFailsTheRun: whoever looks only at how the run ended learns of
+// it, and the table has all that was measured before and after.
+func TestFailedWorkloadFailsTheRun(t *testing.T) {
+	o := small(t, "-work", "cycles,handover,kv")
+	o.systems, o.find = []string{"memory"}, func(string) system.System {
+		return &otherwise{lock: func(name string) error {
+			if name == "contended" {
+				return errors.New("not today")
+			}
+			return nil
+		}}
+	}
+	err := compare(t.Context(), o)
+	if err == nil || !strings.Contains(err.Error(), "1 failed") {
+		t.Errorf("a workload that failed: %v", err)
+	}
+	text, err := os.ReadFile(filepath.Join(o.out, "results.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"not today", "own lock, 4 clients", "Memory, cheapest"} {
+		if !strings.Contains(string(text), want) {
+			t.Errorf("%q is not in the page:\n%s", want, text)
+		}
+	}
+}
+
+// TestSeveralHoldersEndTheRun: nothing else of such a system is worth measuring.
+func TestSeveralHoldersEndTheRun(t *testing.T) {
+	o := small(t, "-work", "handover,kv,cycles", "-rounds", "50", "-time", "1s")
+	o.waiters = []int{16}
+	o.systems, o.find = []string{"memory"}, func(string) system.System {
+		return &otherwise{lock: func(string) error { return nil }}
+	}
+	if err := compare(t.Context(), o); !errors.Is(err, load.ErrHolders) {
+		t.Errorf("several holders: %v", err)
+	}
+	text, err := os.ReadFile(filepath.Join(o.out, "results.md"))
+	if err != nil || !strings.Contains(string(text), "cut short") || strings.Contains(string(text), "keys,") {
+		t.Errorf("%v:\n%s", err, text)
 	}
 }
 

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -10,9 +11,13 @@ import (
 	"github.com/conch-lock/conch/bench/table"
 )
 
+// ErrHolders: a lock was held by several clients at a time. Whatever else was
+// measured of such a system counts for nothing.
+var ErrHolders = errors.New("several clients hold one lock")
+
 // HandOver has all clients take and release the same lock: one holds it, the
 // others wait. Timed is from calling release to the next holder knowing. It also
-// counts holders, and fails when there are two.
+// counts holders, and fails with ErrHolders when there are two.
 func HandOver(ctx context.Context, t Timing, cluster system.Cluster, clients []system.Client) ([]table.Sample, error) {
 	var holders atomic.Int32
 	var released atomic.Int64 // when, since begin; 0: not yet
@@ -24,7 +29,7 @@ func HandOver(ctx context.Context, t Timing, cluster system.Cluster, clients []s
 		}
 		known := time.Since(begin)
 		if n := holders.Add(1); n != 1 {
-			return fmt.Errorf("the lock has %d holders", n)
+			return fmt.Errorf("%w: %d at a time", ErrHolders, n)
 		}
 		if r := released.Load(); r != 0 {
 			t.took(known - time.Duration(r))

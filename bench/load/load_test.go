@@ -148,7 +148,7 @@ func TestTwoHoldersAreFound(t *testing.T) {
 		clients = append(clients, shared{})
 	}
 	_, err := load.HandOver(ctx, load.Timing{Length: 5 * time.Second}, cluster, clients)
-	if err == nil || !strings.Contains(err.Error(), "holders") {
+	if !errors.Is(err, load.ErrHolders) {
 		t.Fatalf("two holders were not found: %v", err)
 	}
 }
