@@ -52,6 +52,9 @@ type simNode struct {
 	err     error // why it is down
 	members []Member
 	paused  bool
+	slow    time.Duration // how long a turn takes that changes its log
+	took    time.Duration // how long the last one did,
+	busy    time.Duration // and until when
 
 	failSnapshots int // so many of the snapshots that it sends do not arrive
 }
@@ -200,12 +203,18 @@ func (n *simNode) Send(m *raftpb.Message) {
 	if err != nil {
 		n.c.t.Fatal(err)
 	}
-	n.c.post(n.id, NodeID(m.GetTo()), func(o *simNode) {
+	post := func(d func(*simNode)) { n.c.post(n.id, NodeID(m.GetTo()), d) }
+	if n.slow > 0 && m.GetType() == raftpb.MsgAppResp { // what it tells of is on its disk
+		post = func(d func(*simNode)) {
+			n.c.mailAt(n.c.now+n.slow, n.id, func(*simNode) { n.c.post(n.id, NodeID(m.GetTo()), d) })
+		}
+	}
+	post(func(o *simNode) {
 		m := &raftpb.Message{}
 		if err := proto.Unmarshal(b, m); err != nil {
 			n.c.t.Fatal(err)
 		}
-		o.in.Messages = append(o.in.Messages, PeerMessage{n.id, m})
+		o.in.Messages = append(o.in.Messages, PeerMessage{From: n.id, Message: m, At: n.c.now})
 	})
 }
 
@@ -256,7 +265,9 @@ func (n *simNode) SendSnapshot(m *raftpb.Message, open func() (io.ReadCloser, er
 // turn gives the node a turn.
 func (n *simNode) turn() {
 	in := n.in
+	in.Took = n.took
 	n.in = Inputs{}
+	last := n.replica.log.last()
 	out, err := n.replica.Turn(n.c.now, in)
 	if err != nil {
 		n.err, n.replica = err, nil
@@ -265,6 +276,13 @@ func (n *simNode) turn() {
 	n.due = out.Next
 	if out.Busy {
 		n.due = n.c.now
+	}
+	n.took = 0
+	if n.replica.log.last() > last {
+		n.took = n.slow
+	}
+	if n.busy = n.c.now + n.took; n.due < n.busy {
+		n.due = n.busy
 	}
 	for _, trouble := range n.machine.trouble {
 		n.c.t.Fatalf("node %v: %s", n.id, trouble)
@@ -291,7 +309,7 @@ func (c *cluster) step() {
 		c.mail = c.mail[1:]
 		if n := c.node(l.to); n != nil && n.up() {
 			l.deliver(n)
-			n.due = c.now
+			n.due = max(c.now, n.busy)
 		}
 	}
 	for _, n := range c.nodes {

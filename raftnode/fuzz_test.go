@@ -94,7 +94,7 @@ func (f *forger) message() PeerMessage {
 	if flags&32 != 0 && len(f.b) > 0 { // what was left out, and lists with nothing in them
 		_ = proto.UnmarshalOptions{Merge: true}.Unmarshal(f.b[:min(len(f.b), int(f.byte()))], m)
 	}
-	return PeerMessage{from, m}
+	return PeerMessage{From: from, Message: m}
 }
 
 // cmpOr is p, or a pointer to 0.

@@ -159,6 +159,7 @@ func (g *Group) run() {
 	var err error
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var took time.Duration
 	lastStatus := time.Duration(-1)
 	for !g.stopped() {
 		if err = g.failed(); err != nil {
@@ -172,9 +173,11 @@ func (g *Group) run() {
 		}
 		// 2. The turn.
 		now := g.host.now()
+		in.Took = took
 		if out, err = g.replica.Turn(now, in); err != nil {
 			break
 		}
+		took = g.host.now() - now
 		// 3. What can be seen from outside.
 		if s := g.replica; lastStatus < 0 || now-lastStatus >= statusEvery || g.outdated(s) {
 			lastStatus = now

@@ -8,6 +8,9 @@ import (
 
 // Inputs is all that reached a replica since its last turn. Slices that are empty cost nothing.
 type Inputs struct {
+	// Took is how long the turn before this one took, 0 when nobody measured it. A leader that takes long, and longer than
+	// the others, hands over.
+	Took time.Duration
 	// Messages are raft messages of peers, in the order of arrival. They are checked before raft sees them.
 	Messages []PeerMessage
 	// Payloads are application messages of peers.
@@ -33,6 +36,8 @@ type Inputs struct {
 type PeerMessage struct {
 	From    NodeID
 	Message *raftpb.Message
+	// At is when it arrived, 0 when nobody looked.
+	At time.Duration
 }
 
 // PeerPayload is an application message and the node it came from.

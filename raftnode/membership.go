@@ -118,6 +118,20 @@ func (m membership) otherVoter(self NodeID) bool {
 	return slices.ContainsFunc(m.conf.GetVoters(), func(id uint64) bool { return id != uint64(self) })
 }
 
+// majority tells whether some make a majority of the voters: of the old and of the new ones while a change is under way.
+func (m membership) majority(who map[NodeID]bool) bool {
+	of := func(voters []uint64) bool {
+		n := 0
+		for _, id := range voters {
+			if who[NodeID(id)] {
+				n++
+			}
+		}
+		return n > len(voters)/2
+	}
+	return of(m.conf.GetVoters()) && (!m.joint() || of(m.conf.GetVotersOutgoing()))
+}
+
 func (m membership) learner(id NodeID) bool { return slices.Contains(m.conf.GetLearners(), uint64(id)) }
 
 func (m membership) wasRemoved(id NodeID) bool {

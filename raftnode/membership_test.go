@@ -116,7 +116,7 @@ func TestRemovedMemberIsNotHeard(t *testing.T) {
 			continue
 		}
 		before, refused := n.replica.Status(), n.replica.refused
-		n.in.Messages = append(n.in.Messages, PeerMessage{gone.id, &raftpb.Message{
+		n.in.Messages = append(n.in.Messages, PeerMessage{From: gone.id, Message: &raftpb.Message{
 			Type: raftpb.MsgVote.Enum(), From: new(uint64(gone.id)), To: new(uint64(n.id)), Term: new(before.Term + 10),
 			Index: new(before.Last + 10), LogTerm: new(before.Term + 9), Context: []byte(transferContext),
 		}})

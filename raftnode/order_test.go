@@ -68,7 +68,7 @@ func TestOrderOfAFollowersTurn(t *testing.T) {
 			{Index: new(uint64(3)), Term: new(uint64(2)), Data: []byte("b")},
 		},
 	}
-	if _, err := r.Turn(0, Inputs{Messages: []PeerMessage{{2, m}}}); err != nil {
+	if _, err := r.Turn(0, Inputs{Messages: []PeerMessage{{From: 2, Message: m}}}); err != nil {
 		t.Fatal(err)
 	}
 	d.expect(t, "entries", "sync", "send MsgAppResp", "apply a", "apply b")
@@ -77,7 +77,7 @@ func TestOrderOfAFollowersTurn(t *testing.T) {
 		Type: raftpb.MsgVote.Enum(), From: new(uint64(3)), To: new(uint64(1)), Term: new(uint64(3)),
 		Index: new(uint64(3)), LogTerm: new(uint64(2)), Context: []byte(transferContext),
 	}
-	if _, err := r.Turn(0, Inputs{Messages: []PeerMessage{{3, vote}}}); err != nil {
+	if _, err := r.Turn(0, Inputs{Messages: []PeerMessage{{From: 3, Message: vote}}}); err != nil {
 		t.Fatal(err)
 	}
 	d.expect(t, "a vote", "sync", "send MsgVoteResp")
@@ -90,7 +90,7 @@ func TestOrderOfALeadersTurn(t *testing.T) {
 		var in Inputs
 		for _, msg := range messages {
 			msg.From, msg.To = new(uint64(2)), new(uint64(1))
-			in.Messages = append(in.Messages, PeerMessage{2, msg})
+			in.Messages = append(in.Messages, PeerMessage{From: 2, Message: msg})
 		}
 		if _, err := r.Turn(0, in); err != nil {
 			t.Fatal(err)

@@ -97,6 +97,7 @@ type Replica struct {
 	// settledBy is the entry with which they do, 0 until it is known which.
 	settledBy uint64
 	hunt      hunt
+	pace      pace
 
 	// Snapshots.
 	files     []snapshotFile // on disk and marked in the log, newest first, at most keepSnapshots

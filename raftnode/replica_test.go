@@ -208,6 +208,38 @@ func TestTransferOfALeadThatIsLost(t *testing.T) {
 	}
 }
 
+// A leader whose disk is slow, while the others make a majority without it, hands over, and does not take the lead back and
+// forth where all are slow.
+func TestSlowLeaderHandsOver(t *testing.T) {
+	for _, slow := range []struct {
+		name           string
+		nodes, members int // slow ones, the leader first
+		moves          bool
+	}{
+		{"the leader of three", 1, 3, true},
+		{"the leader of five and two more", 3, 5, false},
+		{"the leader of five and another", 2, 5, true},
+		{"all", 3, 3, false},
+		{"none", 0, 3, false},
+	} {
+		c := newCluster(t, 11, slow.members, smallTuning())
+		l := c.leader()
+		for i := range slow.nodes {
+			c.node((l.id+NodeID(i)-1)%NodeID(slow.members) + 1).slow = 100 * time.Millisecond
+		}
+		for i := range 100 {
+			c.leader().propose(fmt.Sprint(slow.name, i))
+			c.run(150 * time.Millisecond)
+		}
+		if moved := c.leader() != l; moved != slow.moves {
+			t.Errorf("%s slow: the lead moved: %v", slow.name, moved)
+		}
+		if slow.moves && c.leader().slow != 0 {
+			t.Errorf("%s slow: a slow one leads", slow.name)
+		}
+	}
+}
+
 // The only one with the whole log may be the one with the oldest term. Its first question is refused for the term, and it
 // does not wait for another election time before it asks again.
 func TestElectionRefusedForItsTerm(t *testing.T) {

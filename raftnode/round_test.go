@@ -17,7 +17,7 @@ func leading(t *testing.T) (*Replica, *diary, *tally, func(now time.Duration, me
 		var in Inputs
 		for _, msg := range messages {
 			msg.From, msg.To = new(uint64(2)), new(uint64(1))
-			in.Messages = append(in.Messages, PeerMessage{2, msg})
+			in.Messages = append(in.Messages, PeerMessage{From: 2, Message: msg})
 		}
 		out, err := r.Turn(now, in)
 		if err != nil {

@@ -30,6 +30,8 @@ func (r *Replica) turn(now time.Duration, in Inputs) (Outputs, error) {
 		r.start(now)
 	}
 	out.Late = r.late(now)
+	r.judge(now, &in)
+	last := r.log.last()
 
 	// 1. What peers say comes before time: a heartbeat that waited here must count before the ticks that passed.
 	r.step(now, in.Messages)
@@ -80,6 +82,9 @@ func (r *Replica) turn(now time.Duration, in Inputs) (Outputs, error) {
 		if err := r.handle(now, r.node.Ready()); err != nil {
 			return out, err
 		}
+	}
+	if r.pace.at = now; r.leading && r.log.last() > last {
+		r.pace.wrote = r.log.last()
 	}
 	// 8. Answers.
 	r.ask(now)

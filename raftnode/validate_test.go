@@ -124,7 +124,7 @@ func TestBadMessagesAreRefused(t *testing.T) {
 				continue
 			}
 			before := n.replica.Status()
-			n.in.Messages = append(n.in.Messages, PeerMessage{from, m})
+			n.in.Messages = append(n.in.Messages, PeerMessage{From: from, Message: m})
 			n.turn()
 			if after := n.replica.Status(); after.Term != before.Term || after.Role != before.Role || after.Last != before.Last {
 				t.Errorf("%s: it had an effect: %+v, then %+v", name, before, after)

@@ -160,6 +160,19 @@ func TestLifeCheck(t *testing.T) {
 	wantSound(t, "an end after an outage", c.overdue(1, 5*time.Second, 3*time.Second, 600*time.Millisecond))
 }
 
+func TestSlowdown(t *testing.T) {
+	took := func(most int) []time.Duration {
+		var l []time.Duration
+		for i := range 1000 {
+			l = append(l, time.Duration(i*most)*time.Microsecond)
+		}
+		return l
+	}
+	wantSound(t, "thrice as slow", slowdown(took(10), took(30)))
+	wantBroken(t, "slower", slowdown(took(10), took(31)))
+	wantBroken(t, "nobody who asked", slowdown(took(10), took(30)[:100]))
+}
+
 func TestOnceCheck(t *testing.T) {
 	c := onceCheck{map[locks.ClaimID]answer{}}
 	id, claim := locks.ClaimID{Session: 1, Sequence: 1}, locks.ClaimID{Session: 1, Sequence: 2}

@@ -53,6 +53,7 @@ type asked struct {
 	request *machine.Request
 	tries   int
 	invoked time.Duration
+	polls   bool   // it asks for what became of a claim
 	floor   uint64 // the newest revision that anybody had been told of
 }
 
@@ -169,7 +170,7 @@ func (c *client) openSession() {
 // anyNode draws a node that belongs to the cell.
 func (c *client) anyNode() raftnode.NodeID {
 	for range 4 {
-		if n := c.w.nodes[c.rng.IntN(len(c.w.nodes))]; !n.retired && !n.refused {
+		if n := c.w.nodes[c.rng.IntN(len(c.w.nodes))]; !n.retired && !n.refused && !n.off {
 			return n.id
 		}
 	}

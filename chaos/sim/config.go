@@ -119,11 +119,12 @@ const (
 	Campaigns                  // stand in elections
 	Keys                       // read, write and compare keys
 	Crowd                      // more than a thousand claims wait for one lock
+	Ailing                     // claim a lock of one's own, while one node is down or slow and nothing else goes wrong
 
 	works
 )
 
-var workNames = [...]string{"exclusive", "shared", "permits", "many", "elections", "keys", "crowd"}
+var workNames = [...]string{"exclusive", "shared", "permits", "many", "elections", "keys", "crowd", "ailing"}
 
 // String lists the names, with commas.
 func (k Work) String() string {

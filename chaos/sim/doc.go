@@ -73,6 +73,8 @@
 //   - what is asked after something was told is answered at no older revision,
 //     reads included, and a read is true of its revision (floorCheck, keyCheck);
 //   - somebody leads and writes are answered soon after everything healed (prompt);
+//   - with one node down or slow, clients of the others wait three times as long
+//     as before at most (slowdown);
 //   - damage is repaired or refused by name, never silent (silent), and after a
 //     failed write or sync nobody is promised anything (broken).
 package sim

@@ -23,7 +23,8 @@ func (w *world) heal() {
 	for _, n := range w.nodes {
 		n.disarm()
 		n.emptied()
-		n.slow = time.Millisecond
+		n.off = false
+		n.usual()
 		n.resume()
 		n.start()
 	}

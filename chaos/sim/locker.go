@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/conch-lock/conch/coordinator/machine"
@@ -35,7 +36,7 @@ func (c *client) act() {
 	}
 	rng, work := c.rng, c.w.set.work
 	var kinds []Work
-	for _, k := range []Work{Exclusive, Shared, Permits, Many, Campaigns} {
+	for _, k := range []Work{Exclusive, Shared, Permits, Many, Campaigns, Ailing} {
 		if work&k != 0 {
 			kinds = append(kinds, k)
 		}
@@ -51,6 +52,8 @@ func (c *client) act() {
 		return
 	case Exclusive:
 		c.items = []locks.Item{{Name: lockNames[i], Mode: locks.Exclusive}}
+	case Ailing:
+		c.items = []locks.Item{{Name: locks.Name(fmt.Sprint("own-", c.id)), Mode: locks.Exclusive}}
 	case Shared:
 		c.items = []locks.Item{{Name: lockNames[i], Mode: locks.Shared}}
 	case Permits:
@@ -109,6 +112,7 @@ func (c *client) granted(g *machine.Claimed) {
 	c.waiting = 0
 	if a := c.open[g.ID.Sequence]; a != nil {
 		c.w.check(RealTime, c.w.witness.floor.answered("a claim", g.Revision, a.floor))
+		c.w.ailing.answered(c, a)
 		delete(c.open, g.ID.Sequence)
 	}
 	c.ack(g.ID.Sequence)

@@ -126,7 +126,7 @@ type letter struct {
 // happen lets the message arrive.
 func (l *letter) happen() {
 	if l.leads() {
-		l.way.to.in.Messages = append(l.way.to.in.Messages, raftnode.PeerMessage{From: l.way.from.id, Message: &l.m})
+		l.way.to.in.Messages = append(l.way.to.in.Messages, raftnode.PeerMessage{From: l.way.from.id, Message: &l.m, At: l.way.to.clock.local(l.way.to.w.now)})
 		l.way.to.wake(0)
 	}
 }

@@ -36,6 +36,7 @@ type node struct {
 	refused bool // its data are damaged, and it does not start with them
 	hurt    bool // its data were damaged since it ran last
 	wounded bool // its data were damaged at some time
+	off     bool // nobody starts it until everything heals
 
 	// The process.
 	up       bool
@@ -51,6 +52,7 @@ type node struct {
 	turnSeq  uint64                 // its place among the events; 0: none is planned
 	lastTurn time.Duration          // by its own clock
 	lag      time.Duration          // how long the disk takes in this turn
+	took     time.Duration          // how long the turn took that was begun last
 	busy     time.Duration          // until when the turn takes that was begun last
 	attached map[sessions.ID]*client
 	promised bool // it has fsynced since it promised something last
@@ -76,7 +78,7 @@ func (w *world) node(id raftnode.NodeID) *node {
 
 // start starts the process from what is on the disk.
 func (n *node) start() {
-	if n.up || n.retired || n.refused {
+	if n.up || n.retired || n.refused || n.off {
 		return
 	}
 	if n.replica != nil {
@@ -158,7 +160,7 @@ func (n *node) down() {
 	n.up = false
 	n.run++
 	n.in, n.calls = raftnode.Inputs{}, nil
-	n.turnSeq, n.lag, n.paused, n.busy, n.unproven = 0, 0, 0, 0, 0
+	n.turnSeq, n.lag, n.took, n.paused, n.busy, n.unproven = 0, 0, 0, 0, 0, 0
 }
 
 // stop ends the process in order.
@@ -205,6 +207,7 @@ func (n *node) turn() {
 	}
 	n.lastTurn = local
 	calls, in, run := n.calls, n.in, n.run
+	in.Took = n.took
 	n.calls, n.in = nil, raftnode.Inputs{Messages: n.spare[:0]}
 	for _, f := range calls {
 		f()
@@ -225,7 +228,8 @@ func (n *node) turn() {
 		next = 0
 	}
 	n.turnSeq = 0
-	n.busy = n.w.now + max(n.lag, turnTakes)
+	n.took = max(n.lag, turnTakes)
+	n.busy = n.w.now + n.took
 	n.wake(next)
 }
 

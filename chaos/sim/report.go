@@ -69,6 +69,7 @@ const (
 	Bounded     Property = "S20 what waits is bounded"
 	Progress    Property = "L1 progress after everything healed"
 	Prompt      Property = "L1 a leader and a write soon after everything healed"
+	Degraded    Property = "L2 one node down or slow"
 	Specified   Property = "the client's view is what the specification allows"
 	Panics      Property = "nothing panics"
 	Harness     Property = "the simulation itself"

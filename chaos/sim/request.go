@@ -66,6 +66,7 @@ func (c *client) reply(q sessions.Sequence, a *asked, p machine.Reply) {
 	}
 	c.w.check(RealTime, c.w.witness.floor.answered("a request", p.Revision, a.floor))
 	c.w.witness.floor.tell(p.Revision)
+	c.w.ailing.answered(c, a)
 	if p.Code == machine.SessionNotFound {
 		c.begin()
 		return
@@ -103,7 +104,7 @@ func (c *client) reply(q sessions.Sequence, a *asked, p machine.Reply) {
 func (c *client) poll(q sessions.Sequence, a *asked) {
 	c.later(between(c.rng, 300*time.Millisecond, 3*time.Second), func() {
 		if c.waiting == q && c.open[q] == nil {
-			c.open[q] = &asked{op: a.op, request: a.request, invoked: a.invoked, floor: a.floor} // the outcome may be an old one
+			c.open[q] = &asked{op: a.op, request: a.request, invoked: a.invoked, floor: a.floor, polls: true} // the outcome may be an old one
 			c.ask(q)
 		}
 	})

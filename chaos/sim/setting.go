@@ -18,6 +18,7 @@ type setting struct {
 	arrival time.Duration // mean time between faults
 	tuning  raftnode.Tuning
 	limits  machine.Limits
+	ailment ailment
 }
 
 func newSetting(rng *rand.Rand, cfg Config) setting {
@@ -51,6 +52,12 @@ func newSetting(rng *rand.Rand, cfg Config) setting {
 	}
 	if s.work&Crowd != 0 {
 		s.limits.Claims, s.limits.Waiters = 3000, 2000
+	}
+	if cfg.Work == 0 && rng.IntN(400) == 0 {
+		s.work = Ailing
+	}
+	if s.work&Ailing != 0 {
+		s.work, s.weights, s.ailment = Ailing, [faultKinds]int{}, ailment(rng.IntN(int(ailments)))
 	}
 	return s
 }

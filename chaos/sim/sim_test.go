@@ -30,6 +30,24 @@ func TestSeeds(t *testing.T) {
 	t.Logf("not met in %d seeds: %q", *seeds, all.Missing())
 }
 
+// TestOneDownOrSlow: with one node down or slow, clients of the others wait for
+// an acquire no more than three times as long as with all well.
+func TestOneDownOrSlow(t *testing.T) {
+	var all Tally
+	for s := *from; s < *from+uint64(*seeds)/4; s++ {
+		r, err := Run(Config{Seed: s, Work: Ailing})
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		all.Add(&r.Tally)
+	}
+	for _, s := range []Situation{oneDown, slowFollower, slowLeader} {
+		if all.Situations[s] == 0 {
+			t.Errorf("it never happened: %v", s)
+		}
+	}
+}
+
 // TestReplay: the same seed gives the same run, to the last event.
 func TestReplay(t *testing.T) {
 	for _, seed := range []uint64{42, 44, 45} {

@@ -94,6 +94,9 @@ const (
 	readStale
 	unknownOutcome
 	requestRefused
+	oneDown
+	slowFollower
+	slowLeader
 
 	situations
 )
@@ -184,6 +187,9 @@ var situationNames = [situations]string{
 	readStale:             "stale read",
 	unknownOutcome:        "outcome unknown",
 	requestRefused:        "request refused without a leader",
+	oneDown:               "acquires timed while a node was down",
+	slowFollower:          "acquires timed while a follower was slow",
+	slowLeader:            "acquires timed while the leader was slow",
 }
 
 // String is the situation in words.

@@ -30,7 +30,8 @@ var pointNames = [points]string{"at a file operation", "before fsync", "before a
 
 // storage is what goes wrong between a process and its disk.
 type storage struct {
-	slow     time.Duration // how long a sync takes at most
+	fast     time.Duration // how long a sync takes at least
+	slow     time.Duration // and at most
 	point    point         // where it is to crash
 	left     int           // after being there so often; 0: it is not
 	failKind disk.OpKind   // the next but left operation of this kind fails; 0: none
@@ -43,7 +44,14 @@ type storage struct {
 	leadAtFall bool
 }
 
-func newStorage() storage { return storage{slow: time.Millisecond} }
+func newStorage() storage {
+	var s storage
+	s.usual()
+	return s
+}
+
+// usual is how long a sync takes on a disk that is well.
+func (s *storage) usual() { s.fast, s.slow = 50*time.Microsecond, time.Millisecond }
 
 func (s *storage) restarted() { s.broken = broken{} }
 
@@ -120,7 +128,7 @@ func (n *node) hook(op disk.Op) error {
 			n.w.sometimes(crashedAfterWrite)
 			return disk.ErrCrashed
 		}
-		n.lag += between(n.rng, 50*time.Microsecond, n.slow)
+		n.lag += between(n.rng, n.fast, n.slow)
 		n.promised = true
 	}
 	if n.failKind != 0 && op.Kind == n.failKind {
@@ -154,7 +162,7 @@ func (w *world) diskFault(kind Fault, rng *rand.Rand, n *node) bool {
 		w.sometimes(diskSlow)
 		n.slow = between(rng, 5*time.Millisecond, 700*time.Millisecond)
 		w.tell("node %v has a disk that takes up to %v", n.id, n.slow)
-		w.after(between(rng, 100*time.Millisecond, 5*time.Second), func() { n.slow = time.Millisecond })
+		w.after(between(rng, 100*time.Millisecond, 5*time.Second), n.usual)
 	case faultFullDisk:
 		w.sometimes(diskFull)
 		if n.cell.Leading() {

@@ -30,6 +30,7 @@ type world struct {
 
 	healed time.Duration // when all faults ended; 0: they go on
 	probe  *probe        // since then
+	ailing *ailing       // nil in most runs
 }
 
 // after makes something happen later.
@@ -89,6 +90,7 @@ func Run(cfg Config) (report Report, err error) {
 
 	w.create()
 	w.run(w.cfg.Length)
+	w.ailing.finish()
 	if w.failed == nil {
 		w.heal()
 		for w.now < w.healed+patience && w.failed == nil && w.owes() != "" {
@@ -115,6 +117,10 @@ func Run(cfg Config) (report Report, err error) {
 func (w *world) create() {
 	w.set = newSetting(w.stream(streamSetting, 0), w.cfg)
 	w.net = newNetwork(w.stream(streamNet, 0))
+	if w.set.work == Ailing {
+		w.cfg.Length, w.cfg.Clients = ailingLength, ailingClients
+		w.ailing = newAiling(w)
+	}
 	w.witness = newWitness(w)
 	w.operator = newOperator(w)
 	for range w.cfg.Nodes {

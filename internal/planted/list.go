@@ -31,6 +31,7 @@ const (
 	ReadContextReused
 	ReadByLease
 	RemovedMemberHeard
+	SlowLeaderStays
 
 	// Sessions.
 
@@ -125,6 +126,7 @@ var bugs = [...]struct{ name, breaks string }{
 	ReadContextReused:  {"read-context-reused", "all rounds of reads have one context, so that an old answer confirms new reads"},
 	ReadByLease:        {"read-by-lease", "a leader confirms reads by its clock alone"},
 	RemovedMemberHeard: {"removed-member-heard", "a node that was removed still takes part"},
+	SlowLeaderStays:    {"slow-leader-stays", "a leader whose disk is slow does not hand over"},
 
 	ExpiresEarly:       {"expires-early", "a keep-alive gives three quarters of the TTL"},
 	ExpiresByWallClock: {"expires-by-wall-clock", "cluster time follows the wall clock"},
