@@ -72,31 +72,33 @@ type Record struct {
 // Free says that nobody holds the lock. A free record is what is left of it.
 func (r *Record) Free() bool { return len(r.Holders) == 0 }
 
-// Lock is a lock that somebody holds or awaits, or that is delayed.
+// Lock is a lock that somebody holds or awaits, or that is delayed. There may be
+// millions: the order of its fields leaves no gaps.
 type Lock struct {
 	Name Name
 
 	holders    []*part
-	used       uint32 // permits that the holders have
-	weight     int    // of the holders' labels and values
-	head, tail *part  // the queue
-	waiting    int    // its length
-	permits    int    // how many of holders and waiters are for permits
-	capacity   uint32 // which they all agree on, while there are any
-	token      Token  // the newest that was granted
+	head, tail *part // the queue
+	waiting    int   // its length
+	weight     int   // of the holders' labels and values
+	permits    int   // how many of holders and waiters are for permits
+	token      Token // the newest that was granted
 	last       Tenure
-	recalled   bool // token and last are right; else the store is to be asked before they are relied on
 
 	delayed sessions.Time // nobody is granted until Expire ends the delay, at this time; 0: no delay
-	delay   int32         // index among the delays, -1 for none
 
 	ended []Tenure // in this step
 	one   struct { // memory of most locks' holders and ended
 		holder [1]*part
 		ended  [1]Tenure
 	}
-	changed bool // its record has to be written in this step
-	touched bool // it may be able to grant
+
+	delay    int32  // index among the delays, -1 for none
+	used     uint32 // permits that the holders have
+	capacity uint32 // which all that are for permits agree on, while there are any
+	recalled bool   // token and last are right; else the store is to be asked before they are relied on
+	changed  bool   // its record has to be written in this step
+	touched  bool   // it may be able to grant
 }
 
 func newLock(n Name) *Lock {
