@@ -148,18 +148,18 @@ func (m *Machine) Begin() {
 	m.out.Results, m.out.Events, m.out.Hashes, m.out.Changes = again(m.out.Results), again(m.out.Events), m.out.Hashes[:0], nil
 }
 
-// again is a list to be filled anew, in the memory of the last one; what one
-// large entry took is not held for ever.
+// again is a list to be filled anew, in the memory of the last one, unless that
+// was large and mostly not needed: what one large entry took is not held for ever.
 func again[T any](list []T) []T {
 	clear(list)
-	if cap(list) > maxIdleOutput {
+	if cap(list) > maxIdleOutput && len(list) < cap(list)/4 {
 		return nil
 	}
 	return list[:0]
 }
 
-// maxIdleOutput is how many results and how many events have memory between
-// entries.
+// maxIdleOutput is how many results and how many events have memory while there
+// are few.
 const maxIdleOutput = 1024
 
 // Apply applies one entry; its index follows that of the last one. An error

@@ -22,14 +22,14 @@ func (s *Store) Begin() *Tx {
 	s.open = tx
 	t := &s.tx
 	clear(t.events)
-	t.events = t.events[:0]
-	if cap(t.events) > maxIdleEvents {
+	if cap(t.events) > maxIdleEvents && len(t.events) < cap(t.events)/4 {
 		t.events = nil
 	}
+	t.events = t.events[:0]
 	return t
 }
 
-// maxIdleEvents is how many events' memory is kept for the next batch.
+// maxIdleEvents is how many events' memory is kept while batches have few.
 const maxIdleEvents = 4096
 
 // Commit closes the batch. Readers see it from now on, those of the same
