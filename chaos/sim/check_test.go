@@ -155,6 +155,9 @@ func TestLifeCheck(t *testing.T) {
 	wantBroken(t, "an early end", c.expired(1, 1800*time.Millisecond))
 	wantSound(t, "an end in time", c.expired(1, 1900*time.Millisecond))
 	wantBroken(t, "a session nobody opened", c.expired(2, time.Hour))
+	c.acknowledged(1, 2500*time.Millisecond)
+	wantBroken(t, "an end after an acknowledgement that was not applied", c.expired(1, 2400*time.Millisecond))
+	c.sessions[1].safe = 1900 * time.Millisecond
 	wantSound(t, "an end soon after", c.overdue(1, 3*time.Second, 0, 600*time.Millisecond))
 	wantBroken(t, "an end long after", c.overdue(1, 5*time.Second, 0, 600*time.Millisecond))
 	wantSound(t, "an end after an outage", c.overdue(1, 5*time.Second, 3*time.Second, 600*time.Millisecond))

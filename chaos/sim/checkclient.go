@@ -46,10 +46,18 @@ type life struct {
 // slack is how much a session may end too early for the sake of rounding.
 const slack = 5 * time.Millisecond
 
-// alive notes an acknowledged keep-alive.
+// alive notes a keep-alive that was applied.
 func (c *lifeCheck) alive(id sessions.ID, safe, now time.Duration) {
 	if s := c.sessions[id]; s != nil {
 		s.safe, s.heard = max(s.safe, safe), max(s.heard, now)
+	}
+}
+
+// acknowledged: a client was told so, and believes in its session until then,
+// whatever was applied.
+func (c *lifeCheck) acknowledged(id sessions.ID, safe time.Duration) {
+	if s := c.sessions[id]; s != nil {
+		s.safe = max(s.safe, safe)
 	}
 }
 

@@ -199,7 +199,9 @@ func (c *client) keepAlive() {
 	})
 	c.later(c.ttl/3, c.keepAlive)
 	if n > c.heard+2 {
-		c.w.sometimes(keepAliveUnconfirmed)
+		if at := c.w.node(c.node); at.up && at.cell.Leading() && !c.isCut(at.id) {
+			c.w.sometimes(keepAliveUnconfirmed)
+		}
 		if c.chance(0.5) {
 			c.move()
 		}
@@ -260,6 +262,7 @@ func (c *client) alive(n uint64) {
 	}
 	c.heard = n
 	c.deadline = max(c.deadline, c.sent[n-1]+safely(c.ttl))
+	c.w.witness.lives.acknowledged(c.session, c.deadline)
 }
 
 // endBelief: the client does not believe in a lock any more.

@@ -100,6 +100,9 @@ func Parse(s string) (Config, error) {
 		default:
 			err = fmt.Errorf("known are nodes, clients, length, work and faults")
 		}
+		if err == nil && (c.Nodes < 0 || c.Nodes > 9 || c.Clients < 0 || c.Clients > 1000 || c.Length < 0) {
+			err = fmt.Errorf("allowed are up to 9 nodes, up to 1,000 clients and a length of no less than 0")
+		}
 		if err != nil {
 			return c, fmt.Errorf("%q: %w", f, err)
 		}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/conch-lock/conch/raftnode"
@@ -52,7 +53,9 @@ func (w *world) processFault(kind Fault, rng *rand.Rand, n *node) bool {
 	case faultKill:
 		n.crash("killed")
 	case faultKillAll:
-		w.sometimes(crashedAll)
+		if voters := w.voters(); len(voters) > 0 && !slices.ContainsFunc(voters, func(n *node) bool { return !n.up && !n.refused }) {
+			w.sometimes(crashedAll)
+		}
 		for _, n := range w.nodes {
 			if n.up {
 				n.crash("with all")

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -88,9 +89,30 @@ func (w *world) finish() {
 		return
 	}
 	w.check(Invariants, w.witness.machine.Check())
+	w.equal()
+}
+
+// equal waits for a moment at which all voters that run have applied the same,
+// and compares their states in full.
+func (w *world) equal() {
+	lags := func(n *node) bool {
+		index, _ := n.cell.Applied()
+		return n.up && index != w.witness.index
+	}
+	for end := w.now + patience; slices.ContainsFunc(w.voters(), lags); {
+		if w.failed != nil {
+			return
+		}
+		if w.now > end {
+			w.fail(Progress, "%v after that there was no moment at which all nodes had applied the same", patience)
+			return
+		}
+		w.run(w.now + time.Millisecond)
+	}
+	sum := w.witness.machine.Store().Hash()
 	for _, n := range w.voters() {
-		if n.up && len(n.in.Messages) > most {
-			w.fail(Bounded, "node %v has %d messages that wait", n.id, len(n.in.Messages))
+		if n.up && n.cell.Machine().Store().Hash() != sum {
+			w.fail(Equal, "node %v has another state at entry %d in the end", n.id, w.witness.index)
 		}
 	}
 }

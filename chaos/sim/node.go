@@ -35,7 +35,9 @@ type node struct {
 	retired bool // it was removed from the group: nobody starts it again
 	refused bool // its data are damaged, and it does not start with them
 	hurt    bool // its data were damaged since it ran last
-	wounded bool // its data were damaged at some time
+	wounded bool // its data were damaged, and two snapshots since have not replaced them yet
+	scars   int  // snapshots until they have
+	newest  uint64
 	off     bool // nobody starts it until everything heals
 
 	// The process.
@@ -125,6 +127,9 @@ func (n *node) start() {
 	n.begun = n.begun || n.founder || replica.Status().Snapshot > 0
 	n.hurt = false
 	n.replica, n.up, n.term = replica, true, 0
+	if n.wounded {
+		n.scars, n.newest = 2, replica.Status().Snapshot
+	}
 	n.w.tell("node %v starts", n.id)
 	n.started()
 	n.wake(0)
@@ -220,6 +225,9 @@ func (n *node) turn() {
 	if err != nil {
 		n.stopped(err)
 		return
+	}
+	if n.wounded {
+		n.scar()
 	}
 	clear(in.Messages)
 	n.spare = in.Messages

@@ -66,7 +66,6 @@ const (
 	Damage      Property = "S17 damage is repaired or refused by name"
 	FailStop    Property = "S18 nothing after a failed write"
 	Raft        Property = "S19 one leader a term, no return of the removed"
-	Bounded     Property = "S20 what waits is bounded"
 	Progress    Property = "L1 progress after everything healed"
 	Prompt      Property = "L1 a leader and a write soon after everything healed"
 	Degraded    Property = "L2 one node down or slow"

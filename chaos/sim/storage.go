@@ -231,6 +231,16 @@ func (n *node) startFailed(err error) {
 	n.w.after(between(n.rng, 50*time.Millisecond, 2*time.Second), n.start)
 }
 
+// scar takes notice of new snapshots. What the log has was read whole when the
+// node started; of its snapshots the one before the newest may still be damaged.
+func (n *node) scar() {
+	if s := n.replica.Status().Snapshot; s > n.newest {
+		n.newest = s
+		n.scars--
+	}
+	n.wounded = n.scars > 0
+}
+
 // named says whether an error tells which data are damaged.
 func named(err error) bool {
 	var log *wal.CorruptError

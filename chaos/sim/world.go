@@ -141,6 +141,11 @@ func (w *world) create() {
 		w.observers = append(w.observers, newObserver(w, i))
 	}
 	w.plan = newPlan(w.stream(streamPlan, 0), w.set, w.cfg.Length)
+	for _, i := range w.cfg.Only {
+		if i < 0 || i >= len(w.plan) {
+			w.fail(Harness, "fault %d: the run has faults 0 to %d", i, len(w.plan)-1)
+		}
+	}
 	w.schedule()
 }
 

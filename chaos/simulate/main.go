@@ -39,6 +39,10 @@ func main() {
 	complete := flag.Bool("complete", false, "fail when a situation never happened; always so from 10,000 seeds on")
 	into := flag.String("json", "", "write the summary into this file")
 	flag.Parse()
+	if err := refuse(&b, *jobs); err != nil {
+		fmt.Fprintln(os.Stderr, "simulate:", err)
+		os.Exit(2)
+	}
 
 	// A run is short and its garbage small: it is collected when there is a lot.
 	debug.SetGCPercent(-1)
@@ -68,6 +72,19 @@ func main() {
 	if len(s.Violations) > 0 || len(missing) > 0 && (*complete || s.Seeds >= nightly) {
 		os.Exit(1)
 	}
+}
+
+// refuse says what of the flags makes no sense.
+func refuse(b *batch, jobs int) error {
+	switch {
+	case flag.NArg() > 0:
+		return fmt.Errorf("%q: there are no arguments, a run to replay is -seed %q", flag.Arg(0), flag.Arg(0))
+	case b.Seeds < 1 || b.Step < 1 || b.Most < 1 || jobs < 1:
+		return fmt.Errorf("-seeds %d -step %d -violations %d -jobs %d: each is at least 1", b.Seeds, b.Step, b.Most, jobs)
+	case b.Length <= 0 || b.Budget < 0:
+		return fmt.Errorf("-length %v -budget %v: a length is above 0, and a budget not below", b.Length, b.Budget)
+	}
+	return nil
 }
 
 // one runs one seed and prints everything.
