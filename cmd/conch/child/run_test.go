@@ -351,7 +351,9 @@ func TestLeftoverThatEndsByItselfIsLeftAlone(t *testing.T) {
 }
 
 func TestLossWhileLeftoversRun(t *testing.T) {
-	c := startConch(t, `sh -c 'trap "" TERM; echo $$ >> pids; while :; do sleep 0.01; done' & exit 0`, "CHILD_KILL_AFTER=50ms")
+	// It names itself when CMD has ended: before that it would be no leftover.
+	c := startConch(t, `sh -c 'trap "" TERM; while kill -0 '$$' 2>/dev/null; do sleep 0.01; done; echo $$ >> pids; while :; do sleep 0.01; done' & exit 0`,
+		"CHILD_KILL_AFTER=50ms")
 	pids := c.pids(1)
 	c.lose()
 	if code, result := c.exit(); code != 0 || !strings.Contains(result, "lost=true killed=true") {
