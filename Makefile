@@ -18,7 +18,7 @@ LOG := ./raftnode/wal
 RACE := $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >/dev/null 2>&1 && echo -race)
 STATICCHECK = go tool -modfile=$(CURDIR)/tools/go.mod staticcheck
 
-.PHONY: help build test check unit simulation shell end-to-end examples-test modules-test demo example-batchjob example-campaign example-cronleader example-fencedwriter sim chaos planted torture failover bench microbench fuzz generate clean
+.PHONY: help build test check unit simulation shell end-to-end examples-test modules-test demo example-batchjob example-campaign example-cronleader example-fencedwriter sim chaos planted torture crashes failover bench microbench fuzz generate clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -122,12 +122,24 @@ torture: ## HOURS=8 of the same, unattended; the report is in reports/
 
 FOR := 5m
 
+# A test by its name: go test is content when there is none. $(call passed,NAME)
+# reads what go test -v says and fails unless the test was run and passed.
+passed = awk -v name=$(1) '{ print; fflush() } index($$0, "--- PASS: " name " ") == 1 { ok = 1 } END { if (!ok) { print name " was not run, or did not pass"; exit 1 } }'
+
 shell: ## servers and clients in virtual time, seeds FROM=1 on for FOR=5m
-	CONCH_SHELL_FOR=$(FOR) CONCH_SHELL_FROM=$(FROM) go test $(RACE) -count=1 -v -timeout 0 -run TestCell ./chaos/shell
+	@set -o pipefail; \
+		CONCH_SHELL_FOR=$(FOR) CONCH_SHELL_FROM=$(FROM) go test $(RACE) -count=1 -v -timeout 0 -run '^TestCell$$' ./chaos/shell 2>&1 | $(call passed,TestCell)
+
+OPERATIONS := 1000
+
+crashes: ## power cut before each of OPERATIONS=1000 operations on a node's disk
+	@set -o pipefail; \
+		CONCH_CRASH_OPERATIONS=$(OPERATIONS) go test -count=1 -v -timeout 0 -run '^TestCrashOfTheWholeDirectory$$' ./raftnode 2>&1 | $(call passed,TestCrashOfTheWholeDirectory)
 
 LENGTH := 10m
 
 failover: ## LENGTH=10m of killed leaders on a build with the race detector
+	@test -n "$(RACE)" || echo "there is no C compiler: the servers have no race detector"
 	go build $(RACE) -o $(BIN)/conch-race ./cmd/conch
 	CONCH_BINARY=$(CURDIR)/$(BIN)/conch-race CONCH_E2E_LENGTH=$(LENGTH) go test -count=1 -v -timeout 0 ./cmd/conch/e2e
 
@@ -145,12 +157,16 @@ microbench: ## the benchmarks of the packages
 FUZZTIME := 30s
 
 fuzz: ## every fuzz target for FUZZTIME=30s
-	@for package in $(UNIT); do \
-		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+	@set -o pipefail; packages=$$(go list ./... | grep -v -e /chaos -e /cmd/conch/e2e) || exit 1; count=0; \
+	for package in $$packages; do \
+		list=$$(go test -list '^Fuzz' $$package) || { echo "$$list"; exit 1; }; \
+		for target in $$(grep '^Fuzz' <<<"$$list"); do \
 			echo "=== $$package $$target"; \
 			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+			count=$$((count+1)); \
 		done; \
-	done
+	done; \
+	echo "$$count targets"; test $$count -gt 0
 
 # ---- code that is written by tools -------------------------------------------
 

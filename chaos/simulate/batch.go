@@ -18,12 +18,18 @@ type batch struct {
 	Length, Budget    time.Duration
 	Most              int // violations
 	Graveyard         bool
+	Into              string // the file of the summary, if it is to be written
 }
 
 // run runs them one after the other.
 func (b *batch) run() summary {
 	s := newSummary(b.From)
 	start, cpu := time.Now(), cpuTime()
+	watch := watchdog{out: os.Stderr, exit: func(f found) {
+		// The run that hangs is in the other goroutine and adds nothing to it.
+		s.Took, s.CPU = time.Since(start).Seconds(), (cpuTime() - cpu).Seconds()
+		os.Exit(s.hung(f, b.Into, os.Stderr))
+	}}
 	if b.Graveyard {
 		for _, g := range sim.Graveyard() {
 			c, err := sim.Parse(g.Run)
@@ -31,7 +37,7 @@ func (b *batch) run() summary {
 				fmt.Fprintln(os.Stderr, "simulate:", err)
 				os.Exit(2)
 			}
-			b.add(&s, c)
+			b.add(&s, c, watch)
 		}
 	}
 	for i := uint64(0); i < b.Seeds && len(s.Violations) < b.Most; i++ {
@@ -42,7 +48,7 @@ func (b *batch) run() summary {
 		if b.Length != sim.Length {
 			c.Length = b.Length
 		}
-		b.add(&s, c)
+		b.add(&s, c, watch)
 		s.Seeds++
 		if s.Seeds%2000 == 0 {
 			fmt.Fprintf(os.Stderr, "%d seeds in %v\n", s.Seeds, time.Since(start).Round(time.Second))
@@ -53,8 +59,10 @@ func (b *batch) run() summary {
 }
 
 // add runs one seed, and makes it smaller when it fails.
-func (b *batch) add(s *summary, c sim.Config) {
+func (b *batch) add(s *summary, c sim.Config, watch watchdog) {
+	done := watch.over("the run of a seed", (&sim.Violation{Config: c}).Replay(), mostOfARun)
 	r, err := sim.Run(c)
+	done()
 	s.add(&r)
 	var v *sim.Violation
 	if !errors.As(err, &v) {
@@ -62,7 +70,9 @@ func (b *batch) add(s *summary, c sim.Config) {
 	}
 	// At once, and of every process: a long run says the rest when it ends.
 	fmt.Fprintf(os.Stderr, "VIOLATION: %v\nit is made smaller ...\n", v)
+	done = watch.over("making a run smaller that breaks "+string(v.Property), v.Replay(), mostOfAShrink)
 	small := sim.Shrinker{}.Shrink(v)
+	done()
 	fmt.Fprintf(os.Stderr, "replay: %s\nas found: %s\n", small.Replay(), v.Replay())
 	s.Violations = append(s.Violations, found{
 		Property: string(v.Property), What: v.What, Replay: small.Replay(), Full: v.Replay(),

@@ -8,8 +8,10 @@
 //
 // Before many seeds it runs the graveyard: what failed once. When a run fails it
 // is made smaller, the command that replays it is printed, and the exit code is
-// 1. So it is when a large run, or one with -complete, never met one of the
-// situations that a run of the nightly size must meet.
+// 1. So it is when one does not come to an end within five minutes of real time,
+// which is then named with where its goroutines are, and when a large run, or one
+// with -complete, never met one of the situations that a run of the nightly size
+// must meet.
 package main
 
 import (
@@ -39,6 +41,7 @@ func main() {
 	complete := flag.Bool("complete", false, "fail when a situation never happened; always so from 10,000 seeds on")
 	into := flag.String("json", "", "write the summary into this file")
 	flag.Parse()
+	b.Into = *into
 	if err := refuse(&b, *jobs); err != nil {
 		fmt.Fprintln(os.Stderr, "simulate:", err)
 		os.Exit(2)

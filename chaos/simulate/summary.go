@@ -93,6 +93,17 @@ func (s *summary) write(file string) error {
 	return os.WriteFile(file, b, 0o600)
 }
 
+// hung is the end of a batch of which one run does not come to an end.
+func (s *summary) hung(f found, into string, complaints io.Writer) (code int) {
+	s.Violations = append(s.Violations, f)
+	if into != "" {
+		if err := s.write(into); err != nil {
+			fmt.Fprintln(complaints, err)
+		}
+	}
+	return 1
+}
+
 func readSummary(file string) (s summary, err error) {
 	b, err := os.ReadFile(file)
 	if err == nil {

@@ -32,6 +32,8 @@ type result struct {
 	began   time.Time
 	took    time.Duration
 	err     error
+	own     bool       // its log could not be written: it was not run
+	last    bool       // it has failed at once so often that it is given up
 	sim     *simulated // of the simulation alone
 	tail    string     // the end of what it wrote
 }
@@ -53,6 +55,9 @@ func (r *report) add(res result) {
 	outcome := "nothing was found"
 	if res.err != nil {
 		outcome = "FAILED: " + res.err.Error()
+	}
+	if res.last {
+		outcome += fmt.Sprintf("; it has failed at once %d times and is given up", mostAtOnce)
 	}
 	fmt.Printf("torture: %s, seed %d, %v: %s\n", res.layer, res.seed, res.took.Round(time.Second), outcome)
 }
@@ -93,6 +98,9 @@ func (r *report) text() string {
 		outcome := "ok"
 		if x.err != nil {
 			outcome = strings.ReplaceAll(x.err.Error(), "\n", " ")
+		}
+		if x.last {
+			outcome += "; given up"
 		}
 		fmt.Fprintf(&b, "| %s | %d | %v | %s | %s |\n", x.layer, x.seed, x.took.Round(time.Second), outcome, x.log)
 	}
