@@ -14,6 +14,7 @@ func audit(h *History, r *reporter) {
 	next := h.AuditFrom
 	for i := range h.Audit {
 		c := &h.Audit[i]
+		r.judge(changesReplayed)
 		switch {
 		case c.Revision > next || c.Revision+1 < next || i == 0 && c.Revision != next:
 			r.fail("revision %d comes where revision %d was to come", c.Revision, next)

@@ -29,10 +29,16 @@ func beliefs(h *History, r *reporter) {
 		list := byName[name]
 		slices.SortFunc(list, func(a, b belief) int { return cmp.Compare(a.o.Return, b.o.Return) })
 		var now []belief
-		for _, b := range list {
+		for i, b := range list {
 			now = slices.DeleteFunc(now, func(x belief) bool { return x.o.Until <= b.o.Return })
 			if b.o.Until <= b.o.Return {
 				continue
+			}
+			if len(now) > 0 {
+				r.judge(beliefsBeside)
+			}
+			if i > 0 {
+				r.judge(beliefsAfter)
 			}
 			if why := together(b.item, now, func(x belief) Item { return x.item }); why != "" {
 				r.fail("%q: %v believed in it until %v, and %d others did, too (%s): %v until %v",

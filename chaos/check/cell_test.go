@@ -21,17 +21,20 @@ type scene struct {
 	elect map[string]*Election
 	erec  map[string]Record
 	model *keyModel
+	times map[uint64]Time // of revisions
 }
 
 func newScene() *scene {
 	return &scene{
 		h: &History{AuditFrom: 2}, rev: 1, locks: map[string]*Lock{}, lrec: map[string]Record{},
 		elect: map[string]*Election{}, erec: map[string]Record{}, model: newKeyModel(func(string, uint64, uint64) bool { return false }),
+		times: map[uint64]Time{},
 	}
 }
 
 // next is a record's next version.
 func (s *scene) next(m map[string]Record, name string) Record {
+	s.times[s.rev] = s.now
 	r, ok := m[name]
 	if !ok {
 		r = Record{Key: name, Create: s.rev}
@@ -73,7 +76,7 @@ func (s *scene) acquire(session uint64, items ...Item) uint64 {
 		l.Holders = append(slices.Clone(l.Holders), Holder{Session: session, Token: s.token, Permits: x.Permits})
 		s.changeLock(x.Name)
 	}
-	o := s.op(Operation{Client: client(session), Kind: Acquire, Session: session, Claim: items, Token: s.token, Revision: s.rev, Placed: s.seq + 1})
+	o := s.op(Operation{Client: client(session), Kind: Acquire, Session: session, Claim: items, Token: s.token, Revision: s.rev})
 	o.Until = o.Return + ms/2
 	return s.token
 }
@@ -124,6 +127,13 @@ func (s *scene) expire(session uint64) {
 			}
 		}
 	}
+	for _, name := range slices.Sorted(keysOf(s.elect)) {
+		if e := s.elect[name]; e.Leader != nil && e.Leader.Session == session {
+			e.Last = &Tenure{Session: session, Token: e.Leader.Token, Ended: "expired", Value: e.Leader.Value}
+			e.Leader = nil
+			s.changeElection(name)
+		}
+	}
 	for _, key := range slices.Sorted(keysOf(s.model.versions)) {
 		if rec := s.model.at(key, s.rev); rec.Version != 0 && rec.Session == session {
 			s.changeKey(Change{Revision: s.rev, Space: OfKeys, Deleted: true, Record: Record{Key: key, Mod: s.rev}})
@@ -134,6 +144,7 @@ func (s *scene) expire(session uint64) {
 }
 
 func (s *scene) changeKey(c Change) {
+	s.times[s.rev] = s.now
 	s.model.add(&c)
 	s.h.Audit = append(s.h.Audit, c)
 }
@@ -178,6 +189,14 @@ func (s *scene) resign(name string) {
 	s.op(Operation{Client: client(l.Session), Kind: Resign, Session: l.Session, Claim: []Item{{Name: name}}, Token: l.Token, Revision: s.rev})
 }
 
+// again repeats a request, which gets the same answer.
+func (s *scene) again(o *Operation) {
+	repeated := *o
+	repeated.Invoke, repeated.Return = s.now, s.now+ms
+	s.now += 2 * ms
+	s.h.Operations = append(s.h.Operations, repeated)
+}
+
 // txn carries out a transaction.
 func (s *scene) txn(session uint64, t Txn) *Operation {
 	result, changes := s.model.run(&t, s.rev)
@@ -213,6 +232,7 @@ func sound() *History {
 	s.release(s.acquire(3, x), x)
 	s.h.Operations[5].Invoke = s.h.Operations[2].Invoke
 	b, c := s.acquire(1, both), s.acquire(2, both)
+	s.h.Operations[len(s.h.Operations)-2].Until = s.now // 1 still believed
 	s.release(b, both)
 	s.release(c, both)
 	d, e := s.acquire(1, many), s.acquire(2, many)
@@ -233,6 +253,11 @@ func sound() *History {
 	s.acquire(4, x)
 	s.h.Sessions = append(s.h.Sessions, Session{ID: 4, Client: "c4", TTL: 5 * ms, Safe: s.now - ms})
 	s.expire(4)
+	s.lead(7, "chief", "first")
+	s.h.Sessions = append(s.h.Sessions, Session{ID: 7, Client: "c7", TTL: 5 * ms, Safe: s.now - ms})
+	s.expire(7)
+	s.lead(8, "chief", "second")
+	s.again(s.txn(8, put("again", "8")))
 	// Asked for, never answered, and done.
 	s.rev++
 	s.changeKey(Change{Revision: s.rev, Space: OfKeys, Record: Record{Key: "k", Value: "7", Create: s.model.at("k", s.rev).Create, Mod: s.rev, Version: 4}})
@@ -269,7 +294,7 @@ func (s *scene) watch() {
 						}
 					}
 					d.Changes = append(d.Changes, c)
-					d.Revision = rev
+					d.Revision, d.At = rev, s.times[rev]
 				}
 			}
 			if len(d.Changes) > 0 {

@@ -11,7 +11,7 @@ import (
 // TestSound: nothing is found where nothing is wrong.
 func TestSound(t *testing.T) {
 	h := sound()
-	for _, v := range All(h) {
+	for _, v := range Judge(h).Violations {
 		t.Error(v)
 	}
 	o := Sceptic{}.Check(h)
@@ -142,10 +142,6 @@ func TestBroken(t *testing.T) {
 			h.Audit = slices.Delete(h.Audit, i, i+1)
 		}},
 
-		{"first come", "by places", func(h *History) {
-			a, b := find(h, Acquire, token(1)), find(h, Acquire, token(3))
-			a.Placed, b.Placed = b.Placed, a.Placed
-		}},
 		{"first come", "by a queue", func(h *History) { slices.Reverse(h.Queues[0].Waiting) }},
 		{"first come", "one who came later", func(h *History) {
 			h.Queues[0].Waiting = []uint64{3}
@@ -205,6 +201,17 @@ func TestBroken(t *testing.T) {
 		{"grants", "another term", func(h *History) { find(h, Campaign, nil).Term++ }},
 		{"grants", "refused for nobody", func(h *History) {
 			find(h, Acquire, func(o *Operation) bool { return o.Code == "HELD" }).Token = 66
+		}},
+
+		{"grants", "refused for one that had ended before", func(h *History) {
+			o := find(h, Acquire, func(o *Operation) bool { return o.Code == "HELD" })
+			end := find(h, Release, token(2)) // of the holder that it was told of
+			o.Invoke, o.Return = end.Return+ms/4, end.Return+ms/2
+		}},
+		{"grants", "refused for one that came after", func(h *History) {
+			o := find(h, Acquire, func(o *Operation) bool { return o.Code == "HELD" })
+			first := find(h, Acquire, token(1))
+			o.Invoke, o.Return = first.Invoke-ms/2, first.Invoke-ms/4
 		}},
 
 		{"keys", "a stale read", func(h *History) { find(h, Keys, reads1("1")).Revision += 2 }},
@@ -279,6 +286,28 @@ func TestBroken(t *testing.T) {
 		}},
 
 		{"never early", "it expired before", func(h *History) { h.Sessions[0].Safe = h.Endings[0].At + 6*ms }},
+		{"never early", "its lock went before", func(h *History) { h.Endings = nil; h.Sessions[0].Safe = endTold(h, 4) + 6*ms }},
+		{"never early", "its lock went before, as another watcher was told", func(h *History) {
+			h.Endings = nil
+			h.Sessions[0].Safe = endTold(h, 4)
+			w := h.Watches[1]
+			w.Deliveries = slices.Clone(w.Deliveries)
+			for i := range w.Deliveries {
+				w.Deliveries[i].At -= 6 * ms
+			}
+			h.Watches = append(h.Watches, w)
+		}},
+		{"never early", "its lead went before", func(h *History) { h.Endings = nil; h.Sessions[1].Safe = endTold(h, 7) + 6*ms }},
+		{"never early", "its key went before", func(h *History) {
+			h.Endings = nil
+			h.Watches = h.Watches[:1] // of keys
+			h.Sessions[0].Safe = endTold(h, 4) + 6*ms
+		}},
+		{"never early", "its key went before it was closed", func(h *History) {
+			h.Endings = nil
+			h.Watches = h.Watches[:1] // of keys
+			h.Sessions[0].Safe, h.Sessions[0].Closed = endTold(h, 4)+9*ms, endTold(h, 4)+6*ms
+		}},
 
 		{"beliefs", "two at a time", func(h *History) { find(h, Acquire, token(1)).Until = find(h, Acquire, token(3)).Return + 1 }},
 		{"beliefs", "exclusive beside shared", func(h *History) {
@@ -323,6 +352,36 @@ func TestEveryCheckerIsTested(t *testing.T) {
 	}
 }
 
+// endTold is when somebody was told first of the end of a session.
+func endTold(h *History, session uint64) Time {
+	first := Forever
+	for _, e := range endings(h) {
+		if e.Session == session {
+			first = min(first, e.At)
+		}
+	}
+	return first
+}
+
+// TestEveryKindIsJudged: the sound history has something of every kind that is
+// counted, an empty one has nothing, and a checker counts only what it says.
+func TestEveryKindIsJudged(t *testing.T) {
+	for _, c := range Judge(sound()).Idle() {
+		t.Errorf("the sound history has nothing of it: %v", c)
+	}
+	j := Judge(&History{AuditFrom: 2, AuditTo: 1})
+	if idle := j.Idle(); len(idle) != len(j.Counts) {
+		t.Errorf("of nothing something was judged: %v", j.Counts)
+	}
+	for _, c := range Checkers() {
+		for what := range c.run(sound()).judged {
+			if !slices.Contains(c.Judges, what) {
+				t.Errorf("%s counts %q and does not say so", c.Name, what)
+			}
+		}
+	}
+}
+
 // TestExcused: what may be so is not reported.
 func TestExcused(t *testing.T) {
 	for what, change := range map[string]func(h *History){
@@ -356,11 +415,24 @@ func TestExcused(t *testing.T) {
 			h.Operations = drop(h.Operations, i)
 			h.Strangers = true
 		},
+		"a key that went because its session was closed": func(h *History) {
+			h.Endings = nil
+			h.Watches = h.Watches[:1] // of keys
+			h.Sessions[0].Safe, h.Sessions[0].Closed = endTold(h, 4)+9*ms, endTold(h, 4)-ms
+		},
+		"a key of a session that somebody deleted": func(h *History) {
+			h.Endings = nil
+			h.Watches = h.Watches[:1] // of keys
+			x := Txn{Then: []KeyOp{{Action: Delete, Key: "mi", End: "mj"}}}
+			h.Operations = append(h.Operations, Operation{Client: "c9", Kind: Keys, Session: 9, Txn: &x, Outcome: Unknown, Return: Forever})
+			h.Sessions[0].Safe = endTold(h, 4) + 9*ms
+		},
+		"a lead that is told of as the last one long after": func(h *History) { h.Sessions[1].Safe = endTold(h, 7) },
 		"beliefs that touch": func(h *History) { find(h, Acquire, token(1)).Until = find(h, Acquire, token(2)).Return },
 	} {
 		h := sound()
 		change(h)
-		for _, v := range All(h) {
+		for _, v := range Judge(h).Violations {
 			t.Errorf("%s: %v", what, v)
 		}
 		for _, v := range (Sceptic{}).Check(h).Violations {

@@ -15,42 +15,51 @@ func (v Violation) String() string { return v.Checker + ": " + v.Text }
 type Checker struct {
 	Name     string
 	Property string // what must hold
-	check    func(h *History, r *reporter)
+	// Judges are the kinds of things that it judges, as they are counted. A history
+	// that has none of a kind proves nothing of it.
+	Judges []string
+	check  func(h *History, r *reporter)
 }
 
 // Check gives what it finds, at most mostFound of it.
-func (c Checker) Check(h *History) []Violation {
-	r := &reporter{checker: c.Name}
+func (c Checker) Check(h *History) []Violation { return c.run(h).found }
+
+func (c Checker) run(h *History) *reporter {
+	r := &reporter{checker: c.Name, judged: map[string]int{}}
 	c.check(h, r)
-	return r.found
+	return r
 }
 
 // Checkers are all of them but the sceptic.
 func Checkers() []Checker {
 	return []Checker{
-		{"audit", "every revision changes something, none is missing, and a record's revisions and version follow from its changes", audit},
-		{"mutual exclusion", "at every revision a lock has one exclusive holder, or shared ones, or permits within its capacity", mutualExclusion},
-		{"tokens", "tokens of grants rise with revisions, are never given twice, and a claim that was granted before another was made has the smaller one", tokens},
-		{"dead sessions", "nothing is granted to a session, and no key given to it, at or after the revision that ended it", deadSessions},
-		{"first come", "waiting claims of a lock are granted in the order in which the cell accepted them", firstCome},
-		{"exactly once", "a request takes effect once, and repeated it gets the same answer", exactlyOnce},
-		{"elections", "an election has one leader at a time, each with the next term and a larger token", elections},
-		{"grants", "every grant, release and change of a leader that was told stands in the audit, and everything there is the doing of somebody", grants},
-		{"keys", "every answer about keys is what the keys' specification says at its revision, and every change of a key is the doing of somebody", keys},
-		{"real time", "what returned before something else was asked for has the smaller revision", realTime},
-		{"watches", "a watch or an observer is told of every change of its range in order, whole revisions at a time, once, from where it was asked", watches},
-		{"never early", "no session expires while its client may rely on it", neverEarly},
-		{"beliefs", "no two clients believe in incompatible holds of a lock at a moment", beliefs},
+		{"audit", "every revision changes something, none is missing, and a record's revisions and version follow from its changes",
+			[]string{changesReplayed}, audit},
+		{"mutual exclusion", "at every revision a lock has one exclusive holder, or shared ones, or permits within its capacity",
+			[]string{locksChanged, holdersBeside, severalLocks}, mutualExclusion},
+		{"tokens", "tokens of grants rise with revisions, are never given twice, and a claim that was granted before another was made has the smaller one",
+			[]string{tokensGranted, tokensTold, tokensInTime}, tokens},
+		{"dead sessions", "nothing is granted to a session, and no key given to it, at or after the revision that ended it",
+			[]string{deadHolds, deadKeys}, deadSessions},
+		{"first come", "waiting claims of a lock are granted in the order in which the cell accepted them",
+			[]string{claimsInQueues, claimsLater}, firstCome},
+		{"exactly once", "a request takes effect once, and repeated it gets the same answer",
+			[]string{answersTwice, valuesWritten}, exactlyOnce},
+		{"elections", "an election has one leader at a time, each with the next term and a larger token",
+			[]string{leadersAfter, leadersStayed}, elections},
+		{"grants", "every grant, release and change of a leader that was told stands in the audit, and everything there is the doing of somebody",
+			[]string{grantsTold, grantsUntold, endsTold, refusalsTold, refusalsInTime, proclamationsTold}, grants},
+		{"keys", "every answer about keys is what the keys' specification says at its revision, and every change of a key is the doing of somebody",
+			[]string{keysWritten, keysRead, keysUntold, keysOfSessions}, keys},
+		{"real time", "what returned before something else was asked for has the smaller revision",
+			[]string{pairsInTime}, realTime},
+		{"watches", "a watch or an observer is told of every change of its range in order, whole revisions at a time, once, from where it was asked",
+			[]string{changesTold, prevsTold, watchesResumed}, watches},
+		{"never early", "no session expires while its client may rely on it",
+			[]string{expiredLocks, expiredLeaders, expiredKeys}, neverEarly},
+		{"beliefs", "no two clients believe in incompatible holds of a lock at a moment",
+			[]string{beliefsAfter, beliefsBeside}, beliefs},
 	}
-}
-
-// All gives what all of them find.
-func All(h *History) []Violation {
-	var out []Violation
-	for _, c := range Checkers() {
-		out = append(out, c.Check(h)...)
-	}
-	return out
 }
 
 // mostFound is how much one checker reports: after the first few the rest tell
@@ -61,7 +70,11 @@ const mostFound = 20
 type reporter struct {
 	checker string
 	found   []Violation
+	judged  map[string]int
 }
+
+// judge counts one thing that is judged.
+func (r *reporter) judge(what string) { r.judged[what]++ }
 
 func (r *reporter) fail(format string, args ...any) {
 	if len(r.found) < mostFound {

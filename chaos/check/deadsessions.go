@@ -1,8 +1,8 @@
 package check
 
 // deadSessions: a session is over at the revision in which it ended, for all
-// that comes in that revision or later. When it ended is told by endings, and
-// by tenures that ended with their session.
+// that comes in that revision or later. When it ended is told by endings, by
+// tenures that ended with their session, and by keys that did.
 func deadSessions(h *History, r *reporter) {
 	over := map[uint64]uint64{} // session: revision
 	ends := func(session, revision uint64) {
@@ -13,6 +13,9 @@ func deadSessions(h *History, r *reporter) {
 	for _, e := range h.Endings {
 		ends(e.Session, e.Revision)
 	}
+	for gone, owner := range goneWithSessions(h) {
+		ends(owner, gone.revision)
+	}
 	l := readLedger(h, nothing)
 	for _, t := range l.list {
 		if withSession(t.ended) {
@@ -21,6 +24,9 @@ func deadSessions(h *History, r *reporter) {
 	}
 	for _, t := range l.list {
 		at, dead := over[t.session]
+		if dead {
+			r.judge(deadHolds)
+		}
 		if dead && t.from >= at {
 			r.fail("revision %d: %q was granted with token %d to session %d, which ended at revision %d", t.from, t.names, t.token, t.session, at)
 		}
@@ -39,7 +45,12 @@ func deadSessions(h *History, r *reporter) {
 			continue
 		}
 		owned[c.Record.Key] = c.Record
-		if at, dead := over[c.Record.Session]; dead && c.Record.Session != 0 && c.Revision >= at {
+		at, dead := over[c.Record.Session]
+		if !dead || c.Record.Session == 0 {
+			continue
+		}
+		r.judge(deadKeys)
+		if c.Revision >= at {
 			r.fail("revision %d: key %q was given to session %d, which ended at revision %d", c.Revision, c.Record.Key, c.Record.Session, at)
 		}
 	}

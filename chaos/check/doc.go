@@ -22,6 +22,9 @@
 // whose outcome is unknown may have happened at any time after it was asked for,
 // or never. A picture is written of a part that has no such order.
 //
+// Every checker counts what it judged ([Judge]): a history that has nothing of a
+// kind proves nothing of it.
+//
 // What a recorder must keep to:
 //
 //  1. One clock for everything. Invoke is read before a call, Return after it.

@@ -46,10 +46,12 @@ func elections(h *History, r *reporter) {
 			}
 			endedAs(c, name, &before, &e, r)
 		case before.Leader != nil && before.Leader.Token == e.Leader.Token:
+			r.judge(leadersStayed)
 			if e.Term != before.Term || e.Leader.Session != before.Leader.Session || e.Leader.Since != before.Leader.Since {
 				r.fail("revision %d: the leader of election %q was %+v in term %d and is %+v in term %d", c.Revision, name, *before.Leader, before.Term, *e.Leader, e.Term)
 			}
 		default:
+			r.judge(leadersAfter)
 			if e.Term != before.Term+1 || e.Token <= before.Token || e.Leader.Since != c.Revision {
 				r.fail("revision %d: after term %d (token %d) election %q has term %d (token %d), led since revision %d",
 					c.Revision, before.Term, before.Token, name, e.Term, e.Token, e.Leader.Since)

@@ -19,6 +19,7 @@ func exactlyOnce(h *History, r *reporter) {
 			first[n] = o
 			continue
 		}
+		r.judge(answersTwice)
 		if p.Outcome != o.Outcome || p.Code != o.Code || p.Token != o.Token || p.Term != o.Term ||
 			o.Outcome == Done && p.Revision != o.Revision || !reflect.DeepEqual(p.Result, o.Result) {
 			r.fail("one request, two answers: %v, and %v", p, o)
@@ -63,6 +64,7 @@ func exactlyOnce(h *History, r *reporter) {
 		if o == nil {
 			continue // a value that nobody here writes
 		}
+		r.judge(valuesWritten)
 		if before := written[id]; before != 0 {
 			r.fail("the value %q was written to key %q at revision %d and again at revision %d: %v", c.Record.Value, c.Record.Key, before, c.Revision, o)
 		}

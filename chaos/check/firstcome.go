@@ -5,38 +5,13 @@ import (
 	"slices"
 )
 
-// firstCome looks at claims of which it is known in which order the cell
-// accepted them, from the cell's log or from a look at a queue.
+// firstCome looks at claims of which it is known in which order the cell accepted
+// them, from a look at a queue. Of two that were not made at one time, "tokens"
+// knows.
+//
+// Whoever stands before another, or stands in a queue that was looked at before
+// the other asked, is granted first.
 func firstCome(h *History, r *reporter) {
-	inPlaces(h, r)
-	inQueues(h, r)
-}
-
-// inPlaces: by the places that claims took. Of two claims of one lock that were
-// granted, the one accepted first has the smaller token.
-func inPlaces(h *History, r *reporter) {
-	last := map[string]*Operation{}
-	var placed []*Operation
-	for i := range h.Operations {
-		if o := &h.Operations[i]; o.Kind == Acquire && o.Placed != 0 && o.granted() {
-			placed = append(placed, o)
-		}
-	}
-	slices.SortFunc(placed, func(a, b *Operation) int { return cmp.Compare(a.Placed, b.Placed) })
-	for _, o := range placed {
-		for _, x := range o.Claim {
-			p := last[x.Name]
-			if p != nil && o.Token <= p.Token && o.Placed != p.Placed {
-				r.fail("lock %q: %v was accepted (%d) after %v (%d), and was granted before it", x.Name, o, o.Placed, p, p.Placed)
-			}
-			last[x.Name] = o
-		}
-	}
-}
-
-// inQueues: by queues that somebody looked at. Whoever stands before another, or
-// stands in a queue that was looked at before the other asked, is granted first.
-func inQueues(h *History, r *reporter) {
 	byLock := map[string]map[uint64][]*Operation{} // by session
 	granted := map[string][]*Operation{}           // in the order of Invoke
 	for i := range h.Operations {
@@ -81,6 +56,9 @@ func inQueues(h *History, r *reporter) {
 			if o == nil || !o.granted() {
 				continue
 			}
+			if highest != nil {
+				r.judge(claimsInQueues)
+			}
 			if highest != nil && o.Token < highest.Token {
 				r.fail("lock %q: %v stood before %v in the queue at [%v, %v], and was granted after it", q.Name, highest, o, q.Invoke, q.Return)
 			}
@@ -88,7 +66,11 @@ func inQueues(h *History, r *reporter) {
 				highest = o
 			}
 		}
-		if highest != nil && later < len(list) && earliest[q.Name][later] < highest.Token {
+		if highest == nil || later == len(list) {
+			continue
+		}
+		r.judge(claimsLater)
+		if earliest[q.Name][later] < highest.Token {
 			r.fail("lock %q: %v stood in the queue at [%v, %v], and a claim that was made later was granted before it, with token %d",
 				q.Name, highest, q.Invoke, q.Return, earliest[q.Name][later])
 		}

@@ -11,6 +11,7 @@ func grants(h *History, r *reporter) {
 	l := readLedger(h, nothing)
 	proclaimed := proclamations(h)
 	silent := auditedAfter(h)
+	seen := readSeen(h)
 	for i := range h.Operations {
 		o := &h.Operations[i]
 		if o.Outcome == Done && o.Revision > h.AuditTo {
@@ -18,9 +19,11 @@ func grants(h *History, r *reporter) {
 		}
 		switch {
 		case o.granted():
+			r.judge(grantsTold)
 			l.holdsGrant(o, r)
 		case o.Outcome == Refused && o.Token != 0 && o.Code == "HELD":
-			l.holdsRefusal(o, r)
+			r.judge(refusalsTold)
+			l.holdsRefusal(seen, o, r)
 		case o.Outcome != Done:
 		case o.Kind == Release:
 			l.holdsEnd(silent, o, "released", r)
@@ -29,6 +32,7 @@ func grants(h *History, r *reporter) {
 		case o.Kind == Transfer:
 			l.holdsEnd(silent, o, "transferred", r)
 		case o.Kind == Proclaim:
+			r.judge(proclamationsTold)
 			if t := l.byToken[o.Token]; t == nil || !proclaimed[proclamation{o.Token, o.Value}] {
 				r.fail("the value %q was acknowledged as proclaimed and stands nowhere: %v", o.Value, o)
 			}
@@ -89,6 +93,7 @@ func (l *ledger) holdsGrant(o *Operation, r *reporter) {
 
 // holdsEnd: an end that was acknowledged stands in the audit as that one.
 func (l *ledger) holdsEnd(silent Time, o *Operation, why string, r *reporter) {
+	r.judge(endsTold)
 	t := l.byToken[o.Token]
 	switch {
 	case t == nil:
@@ -116,20 +121,28 @@ func auditedAfter(h *History) Time {
 	return out
 }
 
-// holdsRefusal: who was refused because somebody holds the lock was told of a
-// holder that had not ended before the claim was made.
-func (l *ledger) holdsRefusal(o *Operation, r *reporter) {
+// holdsRefusal: who was refused because somebody holds the lock was told of one
+// that held it at some moment of the claim: that had not ended before the claim
+// was made, and was not granted after it was answered.
+func (l *ledger) holdsRefusal(seen *seen, o *Operation, r *reporter) {
 	t := l.byToken[o.Token]
 	if t == nil {
 		r.fail("it was refused for a holder that never was: %v", o)
 		return
 	}
-	for _, x := range o.Claim {
-		if slices.Contains(t.names, x.Name) {
-			return
-		}
+	if !slices.ContainsFunc(o.Claim, func(x Item) bool { return slices.Contains(t.names, x.Name) }) {
+		r.fail("it was refused for a holder of %q: %v", t.names, o)
 	}
-	r.fail("it was refused for a holder of %q: %v", t.names, o)
+	before, after := seen.before(o.Invoke), seen.after(o.Return)
+	if t.to != 0 && before >= t.from {
+		r.judge(refusalsInTime)
+	}
+	if t.to != 0 && t.to <= before {
+		r.fail("it was refused for a holder that ended at revision %d, and revision %d had been seen before it was asked for: %v", t.to, before, o)
+	}
+	if after < t.from {
+		r.fail("it was refused for a holder since revision %d, and revision %d was the newest after it was answered: %v", t.from, after, o)
+	}
 }
 
 // explain: every grant in the audit was asked for. Somebody was told of it, or
@@ -140,8 +153,9 @@ func (l *ledger) explain(h *History, r *reporter) {
 	}
 	told := map[uint64]bool{}
 	open := map[uint64][]*Operation{} // by session: claims that may have been granted untold
-	for i := range h.Operations {
-		o := &h.Operations[i]
+	asked := h.requests()             // one that was repeated is one claim
+	for i := range asked {
+		o := &asked[i]
 		switch {
 		case o.granted():
 			told[o.Token] = true
@@ -154,6 +168,7 @@ func (l *ledger) explain(h *History, r *reporter) {
 		if told[t.token] {
 			continue
 		}
+		r.judge(grantsUntold)
 		i := slices.IndexFunc(open[t.session], func(o *Operation) bool {
 			if len(o.Claim) != len(t.names) || (o.Kind == Campaign) != (t.space == OfElections) {
 				return false

@@ -55,11 +55,10 @@ type Operation struct {
 	Revision uint64
 	Token    uint64 // that was granted, or is given back; Refused: of who is in the way
 
-	Claim  []Item
-	Value  string
-	Term   uint64 // Campaign: of the leader
-	To     uint64 // Transfer: the session that is to lead
-	Placed uint64 // the place of a claim in the order in which the cell accepted claims; 0: not known
+	Claim []Item
+	Value string
+	Term  uint64 // Campaign: of the leader
+	To    uint64 // Transfer: the session that is to lead
 	// Until is how long the client believed in what it was granted: until it
 	// began to give it back, was told of its end, or its own deadline passed.
 	Until Time
@@ -191,6 +190,9 @@ type Session struct {
 	// when it sent the last keep-alive that was acknowledged, and the part of
 	// the TTL that a client counts.
 	Safe Time
+	// Closed is when its client asked to close it; 0: it did not. Of one session
+	// there may be several of these: what is known at different times.
+	Closed Time
 }
 
 // Ending is the end of a session, as somebody learned of it.

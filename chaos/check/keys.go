@@ -52,6 +52,7 @@ func keys(h *History, r *reporter) {
 		delete(wrote, rev)
 		switch {
 		case o != nil:
+			r.judge(keysWritten)
 			result, want := m.run(o.Txn, rev-1)
 			if others || !sameChanges(changes, want) {
 				r.fail("revision %d changed keys to %+v: it was to change them to %+v: %v", rev, changes, want, o)
@@ -63,10 +64,12 @@ func keys(h *History, r *reporter) {
 			culprit := open.find(m, rev, changes)
 			switch {
 			case culprit != nil && !others:
+				r.judge(keysUntold)
 				known := *culprit
 				known.Outcome, known.Revision, known.Return = Done, rev, Forever
 				resolved = append(resolved, &known)
 			case m.endOf(changes):
+				r.judge(keysOfSessions)
 			case h.Strangers && !open.knows(changes):
 			default:
 				r.fail("revision %d changed keys to %+v, and nobody did that", rev, changes)
@@ -81,6 +84,7 @@ func keys(h *History, r *reporter) {
 	}
 	// Reads come last: the model knows every revision.
 	for _, o := range reads {
+		r.judge(keysRead)
 		result, changes := m.run(o.Txn, o.Revision)
 		if len(changes) > 0 || !sameResult(&result, o.Result) {
 			r.fail("it was answered with %+v, and was to be with %+v: %v", *o.Result, result, o)
@@ -92,7 +96,7 @@ func keys(h *History, r *reporter) {
 				resolved = append(resolved, o)
 			}
 		}
-		inOrder(resolved, r)
+		inOrder(resolved, func() {}, r)
 	}
 }
 

@@ -8,6 +8,10 @@ func mutualExclusion(h *History, r *reporter) {
 	for i := range h.Audit {
 		c := &h.Audit[i]
 		if c.Space == OfLocks && c.Lock != nil && !c.Deleted {
+			r.judge(locksChanged)
+			if len(c.Lock.Holders) > 1 {
+				r.judge(holdersBeside)
+			}
 			if why := fits(c.Lock); why != "" {
 				r.fail("revision %d, lock %q: %s: %+v", c.Revision, c.Record.Key, why, c.Lock.Holders)
 			}
@@ -50,6 +54,7 @@ func wholes(h *History, l *ledger, r *reporter) {
 			if t == nil || len(t.names) < 2 {
 				continue
 			}
+			r.judge(severalLocks)
 			n := 0
 			for _, name := range t.names {
 				if at(name)[token] {

@@ -13,7 +13,7 @@ func realTime(h *History, r *reporter) {
 	for i := range told {
 		list[i] = &told[i]
 	}
-	inOrder(list, r)
+	inOrder(list, func() { r.judge(pairsInTime) }, r)
 }
 
 // requests are the operations, those that were repeated as one: its effect came
@@ -44,8 +44,9 @@ func (h *History) requests() []Operation {
 	return out
 }
 
-// inOrder looks at operations of which the revisions are known.
-func inOrder(byInvoke []*Operation, r *reporter) {
+// inOrder looks at operations of which the revisions are known, and calls judged
+// for each that had something to be later than.
+func inOrder(byInvoke []*Operation, judged func(), r *reporter) {
 	byReturn := slices.Clone(byInvoke)
 	slices.SortStableFunc(byInvoke, func(a, b *Operation) int { return cmp.Compare(a.Invoke, b.Invoke) })
 	slices.SortStableFunc(byReturn, func(a, b *Operation) int { return cmp.Compare(a.Return, b.Return) })
@@ -57,7 +58,11 @@ func inOrder(byInvoke []*Operation, r *reporter) {
 				latest = byReturn[n]
 			}
 		}
-		if latest != nil && (o.Revision < latest.Revision || o.Revision == latest.Revision && o.changes()) {
+		if latest == nil {
+			continue
+		}
+		judged()
+		if o.Revision < latest.Revision || o.Revision == latest.Revision && o.changes() {
 			r.fail("%v was asked for after %v had returned, and lies at no later revision", o, latest)
 		}
 	}

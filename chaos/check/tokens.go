@@ -13,6 +13,7 @@ func tokens(h *History, r *reporter) {
 	var highest, before uint64 // of all, and of the revisions before this one
 	var rev uint64
 	for _, t := range l.list {
+		r.judge(tokensGranted)
 		if t.from != rev {
 			rev, before = t.from, highest
 		}
@@ -31,6 +32,7 @@ func tokens(h *History, r *reporter) {
 	}
 	slices.SortStableFunc(told, func(a, b *Operation) int { return cmp.Compare(a.Token, b.Token) })
 	for i, o := range told {
+		r.judge(tokensTold)
 		if i == 0 {
 			continue
 		}
@@ -55,7 +57,11 @@ func tokens(h *History, r *reporter) {
 				latest = byReturn[n]
 			}
 		}
-		if latest != nil && o.Token <= latest.Token {
+		if latest == nil {
+			continue
+		}
+		r.judge(tokensInTime)
+		if o.Token <= latest.Token {
 			r.fail("%v was asked for after %v had returned, and has not the larger token", o, latest)
 		}
 	}

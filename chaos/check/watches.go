@@ -50,6 +50,7 @@ func (h *History) follow(w *Watch, prevs []*Record, r *reporter) {
 	for _, d := range w.Deliveries {
 		if d.Resumed != 0 {
 			skip()
+			r.judge(watchesResumed)
 			if missed := at < len(h.Audit) && h.Audit[at].Revision < d.Resumed; missed && !d.Compacted {
 				r.fail("watch %s resumed at revision %d without the change of revision %d", w.Name, d.Resumed, h.Audit[at].Revision)
 			}
@@ -62,6 +63,10 @@ func (h *History) follow(w *Watch, prevs []*Record, r *reporter) {
 		for i := range d.Changes {
 			got := &d.Changes[i]
 			skip()
+			r.judge(changesTold)
+			if got.Prev != nil {
+				r.judge(prevsTold)
+			}
 			switch {
 			case !wanted(got):
 				r.fail("watch %s of %s from %q to %q was told of %s %q", w.Name, w.Space, w.Key, w.End, got.Space, got.Record.Key)

@@ -37,6 +37,10 @@ func (r *runner) look(ctx context.Context) {
 	}
 }
 
+// longRun is from which length on there must have been something of every kind
+// that is judged, but where power is cut and nothing else is done.
+const longRun = 5 * time.Minute
+
 // kept is how many revisions compaction leaves.
 const kept = 2000
 
@@ -50,12 +54,7 @@ func (r *runner) compact(ctx context.Context) {
 		}
 		call, cancel := context.WithTimeout(ctx, 2*time.Second)
 		// It must not overtake the watchers of the audit, which may be cut off for a while.
-		upto := uint64(0)
-		for i, w := range r.watchers.audit {
-			if reached := w.reached.Load(); i == 0 || reached < upto {
-				upto = reached
-			}
-		}
+		upto := r.watchers.audited()
 		if upto > kept {
 			if err := r.admin.Compact(call, upto-kept); err != nil && ctx.Err() == nil {
 				r.history.count("compaction failed")
@@ -82,8 +81,15 @@ func (r *runner) judge(ctx context.Context, report *report) []string {
 		report.deliveries += len(h.Watches[i].Deliveries)
 	}
 	var bad []string
-	for _, v := range check.All(h) {
+	judgement := check.Judge(h)
+	for _, v := range judgement.Violations {
 		bad = append(bad, v.String())
+	}
+	report.judged = judgement.Counts
+	if r.cfg.cuts == 0 && r.cfg.length >= longRun {
+		for _, c := range judgement.Idle() {
+			bad = append(bad, fmt.Sprintf("a run of %v has nothing to judge: %s: %s", r.cfg.length, c.Checker, c.What))
+		}
 	}
 	report.opinion = check.Sceptic{Timeout: 2 * time.Minute, Dir: r.cfg.dir}.Check(h)
 	for _, v := range report.opinion.Violations {

@@ -42,6 +42,11 @@ func TestShortRun(t *testing.T) {
 	if r.tenures < 50 || r.opinion.Operations < 200 || r.deliveries < 200 {
 		t.Errorf("%d tenures, %d operations in order, %d deliveries: too little has happened for it to prove anything", r.tenures, r.opinion.Operations, r.deliveries)
 	}
+	for _, c := range r.judged {
+		if c.Checker == "exactly once" && c.N == 0 {
+			t.Errorf("nothing was judged: %v", c)
+		}
+	}
 	if len(r.faults) < 3 {
 		t.Errorf("faults of %d kinds: want more", len(r.faults))
 	}

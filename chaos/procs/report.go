@@ -28,6 +28,7 @@ type report struct {
 	deliveries int // to watchers and observers
 	queues     int // that were looked at
 	opinion    check.Opinion
+	judged     []check.Count
 	writes     int
 	stale      int
 	refused    int
@@ -58,6 +59,9 @@ func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "\n%d tenures compared, %d writes, %d of them stale, %d refused by the fence\n", r.tenures, r.writes, r.stale, r.refused)
 	fmt.Fprintf(w, "%d operations and %d revisions replayed, revision by revision, with %d deliveries to watchers and observers and %d looks at queues: judged by %d checkers\n",
 		r.history, r.revisions, r.deliveries, r.queues, len(check.Checkers()))
+	for _, c := range r.judged {
+		fmt.Fprintln(w, c)
+	}
 	fmt.Fprintf(w, "%d of the operations put in order without revisions, by porcupine: %d steps of %d locks, elections and keys, at most %d of one\n",
 		r.opinion.Operations, r.opinion.Steps, r.opinion.Parts, r.opinion.Largest)
 	for _, k := range sortedNames(r.opinion.LeftOut) {

@@ -273,6 +273,8 @@ func (r *runner) employ() {
 			r.workers[len(r.workers)-1].Group = 1 + i/groupSize
 		}
 	}
+	add("again", 0, -1, false)
+	add("again", 0, -1, false)
 	add("churn", 5*time.Second, -1, false)
 	add("churn", 5*time.Second, 0, false)
 	add("churn", 2*time.Second, 1, false)

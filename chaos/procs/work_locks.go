@@ -75,14 +75,15 @@ func (w *worker) churn(ctx context.Context) {
 	}
 }
 
-// short opens a session that lives for a moment, and now and then falls silent
-// instead of closing it.
+// short opens a session that lives for a moment, with a lock, a key and a lead,
+// and now and then falls silent instead of closing it.
 func (w *worker) short(ctx context.Context) {
 	ttl := []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second}[w.rng.IntN(3)]
 	s := w.open(ctx, ttl)
 	if s == nil {
 		return
 	}
+	w.endow(ctx, s)
 	vanish := w.rng.IntN(4) == 0 && w.absent != nil
 	hold := time.Duration(w.rng.IntN(100)) * time.Millisecond
 	var back func()
@@ -107,7 +108,17 @@ func (w *worker) short(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	if s.Close(ctx) != nil {
+	if w.calls.Close(ctx, s) != nil {
 		w.to.count("session not closed in time")
 	}
+}
+
+// endow gives a session a key and a lead that end with it.
+func (w *worker) endow(ctx context.Context, s *sdk.Session) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_, _ = w.calls.Txn(ctx, s, check.Txn{Then: []check.KeyOp{
+		{Action: check.Put, Key: named("owned-"+w.Name, 0), Value: w.value(), Owner: uint64(s.ID())},
+	}})
+	_, _ = w.calls.Campaign(ctx, s, named("brief-"+w.Name, 0), w.value())
 }

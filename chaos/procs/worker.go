@@ -47,6 +47,7 @@ var kinds = map[string]func(*worker, context.Context){
 	"short":     (*worker).short,
 	"leader":    (*worker).lead,
 	"keys":      (*worker).keep,
+	"again":     (*worker).again,
 }
 
 // epoch is how long names are in use: then everybody goes on with others, so

@@ -176,6 +176,12 @@ func (c *Client) Over(s *sdk.Session) {
 	c.Sink.Session(check.Session{ID: uint64(s.ID()), Client: c.Name, TTL: s.TTL(), Safe: c.Now() + time.Until(s.Deadline())})
 }
 
+// Close closes a session, which its client relies on no more from here on.
+func (c *Client) Close(ctx context.Context, s *sdk.Session) error {
+	c.Sink.Session(check.Session{ID: uint64(s.ID()), Client: c.Name, TTL: s.TTL(), Safe: c.Now() + time.Until(s.Deadline()), Closed: c.Now()})
+	return s.Close(ctx)
+}
+
 // Queue looks at the queue of a lock.
 func (c *Client) Queue(ctx context.Context, client *sdk.Client, name string) error {
 	q := check.Queue{Name: name, Invoke: c.Now()}

@@ -7,5 +7,8 @@
 // the same process, or a pipe to one in another.
 //
 // What the SDK does not tell stays open in the history: the revision of a
-// release, the sequence of a request, the place in a queue.
+// release, the sequence of a request. A [Repeater] does without the SDK and tells
+// both: it asks for everything several times and writes down every answer.
+//
+// A [Follower] consumes a watch or an observer for a whole run.
 package recorder

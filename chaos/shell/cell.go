@@ -96,6 +96,9 @@ func (w *cell) run() (wrong []string, h *check.History) {
 		}
 	}
 	workers.Go(func() { visit(working, w.clients[4]) })
+	for _, c := range w.clients[2:4] {
+		workers.Go(func() { again(working, c) })
+	}
 	workers.Go(func() { w.look(working) })
 
 	// 1. The faults, and a time after them.
@@ -134,7 +137,9 @@ func (w *cell) run() (wrong []string, h *check.History) {
 	w.history.mu.Unlock()
 	h = w.history.History()
 	h.Strangers = w.strangers()
-	following.tell(h, upto)
+	if err := following.tell(h, upto); err != nil {
+		w.history.violation("%v", err)
+	}
 	return slices.Concat(w.history.violations(), checkLosses(losses, well), checkLoops(w.history.loops.History())), h
 }
 

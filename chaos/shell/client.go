@@ -153,6 +153,13 @@ type held interface {
 // returns until when the client believed in it.
 func (c *client) keep(ctx context.Context, h held, hold time.Duration) instant {
 	c.guard(h)
+	c.hold(ctx, h, hold)
+	c.guard(h)
+	return c.believed(h)
+}
+
+// hold holds it, for a time or until it is lost.
+func (c *client) hold(ctx context.Context, h held, hold time.Duration) {
 	timer := time.NewTimer(hold)
 	defer timer.Stop()
 	select {
@@ -160,11 +167,16 @@ func (c *client) keep(ctx context.Context, h held, hold time.Duration) instant {
 	case <-h.Done():
 	case <-ctx.Done():
 	}
-	c.guard(h)
+}
+
+// believed is until when the client has believed in what it holds: until now,
+// before it looks, or the deadline.
+func (c *client) believed(h held) instant {
+	to := now()
 	if h.Err() != nil {
-		return min(now(), c.moment(h.Deadline()))
+		to = min(to, c.moment(h.Deadline()))
 	}
-	return now()
+	return to
 }
 
 // guard writes to what a lock protects. One that believes in it, before and

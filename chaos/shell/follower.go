@@ -1,26 +1,18 @@
 package shell
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"sync"
-	"sync/atomic"
 
 	"github.com/conch-lock/conch/chaos/check"
 	"github.com/conch-lock/conch/chaos/recorder"
 )
 
-// follower is one consumer of a watch or an observer, for the whole run.
+// follower is one consumer of a watch or an observer over one of the clients.
 type follower struct {
-	check.Watch
-	c        *client
-	audit    bool // it makes the audit
-	observe  bool // through the SDK's observer
-	restless bool // it breaks off now and then, and goes on
-
-	reached atomic.Uint64
+	*recorder.Follower
+	c *client
 }
 
 // followers are those of a run: the first of each space makes the audit, the
@@ -29,9 +21,7 @@ func (w *cell) followers() []*follower {
 	clients := append(w.clients, w.admin)
 	all := func(name string, space check.Space, at int) *follower {
 		c := clients[at]
-		return &follower{
-			Watch: check.Watch{Name: name + " at " + c.name, Space: space, Key: "\x00", End: "\x00", From: 2}, c: c,
-		}
+		return &follower{Follower: recorder.NewFollower(name+" at "+c.name, space), c: c}
 	}
 	const admin = 5 // which no fault is aimed at: it learns of everything soon
 	list := []*follower{
@@ -40,7 +30,14 @@ func (w *cell) followers() []*follower {
 		all("observer", check.OfElections, 0), all("observer", check.OfElections, 3), all("some keys", check.OfKeys, 2),
 	}
 	for i, f := range list {
-		f.audit, f.observe, f.restless = i < 3, f.Name[:3] == "obs", i == 4 || i == 5
+		f.Audits, f.Observes = i < 3, f.Name[:3] == "obs"
+		if i == 4 || i == 5 {
+			f.Breaks = func() int { return 1 + f.c.chance(60) }
+			f.Rest = func(ctx context.Context) {
+				f.c.history.count("watches resumed by their consumer")
+				pause(ctx, f.c.millis(0, 500))
+			}
+		}
 	}
 	list[3].Prev = true
 	list[8].Key, list[8].End = "k/1", "k/3"
@@ -49,31 +46,7 @@ func (w *cell) followers() []*follower {
 
 // follow goes on until the context ends.
 func (f *follower) follow(ctx context.Context) {
-	left := -1 // deliveries until it breaks off; -1: never
-	take := func(d check.Delivery) bool {
-		f.Deliveries = append(f.Deliveries, d)
-		if n := len(d.Changes); n > 0 {
-			f.reached.Store(max(f.reached.Load(), d.Changes[n-1].Revision))
-		}
-		f.reached.Store(max(f.reached.Load(), d.Revision))
-		left--
-		return left != 0
-	}
-	var err error
-	if f.observe {
-		err = recorder.Observe(ctx, f.c.sdk, now, f.From, take)
-	}
-	for from := f.From; !f.observe && err == nil && ctx.Err() == nil; {
-		if f.restless {
-			left = 1 + f.c.chance(60)
-		}
-		if from, err = recorder.Follow(ctx, f.c.sdk, now, &f.Watch, from, take); err == nil {
-			f.c.history.count("watches resumed by their consumer")
-			f.Deliveries = append(f.Deliveries, check.Delivery{At: now(), Resumed: from})
-			pause(ctx, f.c.millis(0, 500))
-		}
-	}
-	if err != nil && ctx.Err() == nil {
+	if err := f.Follow(ctx, f.c.sdk, now); err != nil && ctx.Err() == nil {
 		f.c.history.violation("watch %s ended: %v", f.Name, err)
 	}
 }
@@ -94,15 +67,11 @@ func follow(list []*follower) *following {
 	return x
 }
 
-// arrived says who has not been told of everything yet. Observers are told of
-// elections alone: when nothing changes there, they say nothing.
+// arrived says who has not been told of everything yet.
 func (x *following) arrived(upto, elections uint64) error {
 	for _, f := range x.list {
-		f.Upto = upto
-		if f.observe {
-			f.Upto = elections
-		}
-		if r := f.reached.Load(); r < f.Upto {
+		f.Expect(upto, elections)
+		if r := f.Reached(); r < f.Upto {
 			return fmt.Errorf("%s has been told of everything up to revision %d and not %d", f.Name, r, f.Upto)
 		}
 	}
@@ -110,29 +79,10 @@ func (x *following) arrived(upto, elections uint64) error {
 }
 
 // tell completes the history when they have ended.
-func (x *following) tell(h *check.History, upto uint64) {
-	h.AuditFrom, h.AuditTo = 2, upto
+func (x *following) tell(h *check.History, upto uint64) error {
+	var list []*recorder.Follower
 	for _, f := range x.list {
-		h.Watches = append(h.Watches, f.Watch)
-		if !f.audit {
-			continue
-		}
-		for _, d := range f.Deliveries {
-			for _, c := range d.Changes {
-				if c.Revision > upto {
-					continue
-				}
-				h.Audit = append(h.Audit, c)
-				if c.Lock == nil {
-					continue
-				}
-				for _, t := range c.Lock.Ended {
-					if t.Ended == "expired" {
-						h.Endings = append(h.Endings, check.Ending{Session: t.Session, Why: t.Ended, At: d.At, Revision: c.Revision})
-					}
-				}
-			}
-		}
+		list = append(list, f.Follower)
 	}
-	slices.SortStableFunc(h.Audit, func(a, b check.Change) int { return cmp.Compare(a.Revision, b.Revision) })
+	return recorder.Tell(h, list, upto)
 }

@@ -92,8 +92,14 @@ func sometimes() []string {
 	for _, kind := range kinds() {
 		out = append(out, "fault: "+kind)
 	}
+	for _, c := range check.Judge(&check.History{}).Counts {
+		out = append(out, judged(c))
+	}
 	return out
 }
+
+// judged is how what a checker had to judge is counted.
+func judged(c check.Count) string { return "judged: " + c.Checker + ": " + c.What }
 
 // totals are the counts of all runs.
 type totals struct {
@@ -148,8 +154,12 @@ func run(t *testing.T, s settings, all *totals) {
 	took := time.Since(began)
 	dir := t.ArtifactDir()
 	if h != nil {
-		for _, v := range check.All(h) {
+		judgement := check.Judge(h)
+		for _, v := range judgement.Violations {
 			wrong = append(wrong, v.String())
+		}
+		for _, c := range judgement.Counts {
+			w.history.counts[judged(c)] = c.N
 		}
 		opinion := check.Sceptic{Timeout: time.Minute, Dir: dir}.Check(h)
 		for _, v := range opinion.Violations {

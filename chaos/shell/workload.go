@@ -47,7 +47,12 @@ func (w work) run(ctx context.Context, c *client) {
 
 // claim takes a lock, holds it and gives it back.
 func claim(ctx context.Context, c *client, s *sdk.Session, item check.Item, hold time.Duration, opts ...sdk.LockOption) {
-	g, err := c.calls.Lock(ctx, s, false, []check.Item{item}, opts...)
+	claimAll(ctx, c, s, []check.Item{item}, hold, opts...)
+}
+
+// claimAll takes several as a whole.
+func claimAll(ctx context.Context, c *client, s *sdk.Session, items []check.Item, hold time.Duration, opts ...sdk.LockOption) {
+	g, err := c.calls.Lock(ctx, s, false, items, opts...)
 	if err != nil {
 		switch {
 		case errors.Is(err, sdk.ErrHeld):
@@ -62,13 +67,12 @@ func claim(ctx context.Context, c *client, s *sdk.Session, item check.Item, hold
 		return
 	}
 	c.history.count("locks held")
-	until := now()
-	if item.Mode == "" {
-		until = c.keep(ctx, g, hold)
-	} else {
-		pause(ctx, hold)
+	if items[0].Mode == "" {
+		c.calls.Believed(g.ID(), c.keep(ctx, g, hold))
+	} else { // what it protects is written to by several
+		c.hold(ctx, g, hold)
+		c.calls.Believed(g.ID(), c.believed(g))
 	}
-	c.calls.Believed(g.ID(), until)
 	release, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	_ = c.calls.Unlock(release, g)
@@ -101,9 +105,12 @@ func churn(ctx context.Context, c *client, at *sitting) {
 	if s == nil {
 		return
 	}
-	switch c.chance(4) {
+	switch c.chance(5) {
 	case 0:
 		claim(ctx, c, s, c.hot(), c.millis(0, 20), sdk.WithWait(0))
+	case 3:
+		both := []check.Item{{Name: "hot/1"}, {Name: "hot/0"}}
+		claimAll(ctx, c, s, both, c.millis(0, 20), sdk.WithWait(c.millis(1, 400)))
 	case 1, 2:
 		claim(ctx, c, s, c.hot(), c.millis(0, 20), sdk.WithWait(c.millis(1, 400)))
 	default:
@@ -129,7 +136,7 @@ func share(ctx context.Context, c *client, at *sitting) {
 	claim(ctx, c, s, item, c.millis(0, 80))
 }
 
-// vanish has a session that lives for a moment, with a key that ends with it. It
+// vanish has a session that lives for a moment, with a key and a lead that end with it. It
 // closes most of them; the others are lost with the next outage.
 func vanish(ctx context.Context, c *client, at *sitting) {
 	s := at.session(ctx)
@@ -140,6 +147,7 @@ func vanish(ctx context.Context, c *client, at *sitting) {
 	_, _ = c.calls.Txn(short, s, check.Txn{Then: []check.KeyOp{
 		{Action: check.Put, Key: ownedPrefix + c.name, Value: c.value(), Owner: uint64(s.ID())},
 	}})
+	_, _ = c.calls.Campaign(short, s, "brief/"+c.name, c.value(), sdk.WithWait(0))
 	cancel()
 	claim(ctx, c, s, check.Item{Name: "short"}, c.millis(0, 300), sdk.WithWait(time.Second))
 	if c.chance(3) == 0 {
@@ -148,6 +156,7 @@ func vanish(ctx context.Context, c *client, at *sitting) {
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	at.leave()
+	c.history.Session(check.Session{ID: uint64(s.ID()), Client: c.name, TTL: s.TTL(), Closed: now()})
 	if s.Close(closing) != nil {
 		c.history.count("sessions not closed in time")
 	}
@@ -274,6 +283,19 @@ func read(ctx context.Context, c *client, _ *sitting) {
 		return
 	}
 	c.history.count("reads")
+}
+
+// again asks for everything several times, without the SDK.
+func again(ctx context.Context, c *client) {
+	r := &recorder.Repeater{
+		Name: c.name + " again", Sink: c.history, Now: now, Dial: c.host.dial, Endpoints: c.nodes,
+		Rand: rand.New(rand.NewPCG(uint64(c.chance(1<<30)), 6)), Value: c.value, Prefix: "again",
+		Answered: func() { c.history.count("requests made several times") },
+	}
+	for ctx.Err() == nil {
+		r.Live(ctx)
+		pause(ctx, c.millis(10, 300))
+	}
 }
 
 // visit dials, takes locks and goes, again and again.
