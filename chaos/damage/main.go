@@ -85,7 +85,7 @@ func run(cfg config, w io.Writer) (bool, error) {
 		if r.bad != "" {
 			bad++
 			if bad <= 20 {
-				fmt.Fprintf(w, "seed %d: %s of %s: %s\n    again: go run ./chaos/damage -injections 1 -seed %d%s\n", seed, r.kind, r.file, r.bad, seed, map[order]string{wholeLast: " -whole"}[cfg.order])
+				fmt.Fprintf(w, "VIOLATION: seed %d: %s of %s: %s\n    again: go run ./chaos/damage -injections 1 -seed %d%s\n", seed, r.kind, r.file, r.bad, seed, map[order]string{wholeLast: " -whole"}[cfg.order])
 			}
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,10 +19,12 @@ import (
 type layer struct {
 	name    string
 	dir     string // where it runs
+	env     []string
 	program string
 	args    []string
 	limit   time.Duration  // without an end after that it has found something
 	enough  *regexp.Regexp // what it prints when there is no need to go on; nil: nothing
+	stops   bool           // when it ends without saying what failed, that is a finding, too: it cannot work with the bug
 	noisy   []string       // tests that fail with and without a bug now and then; they find nothing
 }
 
@@ -32,41 +33,6 @@ type finding struct {
 	layer string
 	how   string // the seed, or the test
 	took  time.Duration
-}
-
-// build builds a command or the tests of a package with the tag.
-func build(dir string, args ...string) error {
-	cmd := exec.Command("go", append(args[:1:1], append([]string{"-tags", "planted"}, args[1:]...)...)...)
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
-	}
-	return nil
-}
-
-// simulation runs seeds.
-func (r *runner) simulation() (*layer, error) {
-	l := &layer{
-		name: "simulation", program: filepath.Join(r.bin, "simulate"), limit: 20 * time.Minute,
-		args:   []string{"-from", "1", "-seeds", fmt.Sprint(r.seeds), "-graveyard=false"},
-		enough: violation, // it would go on and make the run smaller
-	}
-	return l, build("", "build", "-o", l.program, "./chaos/simulate")
-}
-
-// tests runs the tests of a package. Those with generated inputs get a fixed seed.
-func (r *runner) tests(p *pkg) (*layer, error) {
-	l := &layer{
-		name: p.path(), dir: p.Dir, program: filepath.Join(r.bin, strings.ReplaceAll(p.path(), "/", "-")+".test"), limit: 10 * time.Minute,
-		args: []string{"-test.failfast", "-test.timeout", "5m"},
-	}
-	if p.path() == "raftnode/wal" {
-		l.args = append(l.args, "-test.short") // all damage there is takes too long
-	}
-	if p.tests("pgregory.net/rapid") {
-		l.args = append(l.args, "-rapid.seed", "1", "-rapid.nofailfile", "-rapid.shrinktime", "1s")
-	}
-	return l, build("", "test", "-c", "-o", l.program, p.ImportPath)
 }
 
 // find runs the layer with a bug on. What a test finds has to be found again, by
@@ -109,7 +75,7 @@ func (l *layer) run(ctx context.Context, b planted.Bug, more ...string) (*findin
 	out := &output{enough: l.enough, stop: cancel}
 	cmd := exec.CommandContext(limited, l.program, append(slices.Clip(l.args), more...)...)
 	cmd.Dir = l.dir
-	cmd.Env = os.Environ()
+	cmd.Env = append(os.Environ(), l.env...)
 	if b != planted.None {
 		cmd.Env = append(cmd.Env, planted.Environment+"="+b.String())
 	}
@@ -132,6 +98,9 @@ func (l *layer) run(ctx context.Context, b planted.Bug, more ...string) (*findin
 		return nil, fmt.Errorf("%s with %s: %w\n%s", l.name, b, err, out.Bytes())
 	}
 	how := howOf(out.Bytes())
+	if how == "" && l.stops && b != planted.None {
+		how = "stops"
+	}
 	if how == "" {
 		return nil, fmt.Errorf("%s with %s ended with %v and said of no failure:\n%s", l.name, b, err, out.Bytes())
 	}
@@ -195,7 +164,13 @@ func howOf(out []byte) string {
 		return "seed " + string(m[1])
 	}
 	if m := failedTest.FindSubmatch(out); m != nil {
-		return string(m[1])
+		test := string(m[1])
+		for _, m := range failedTest.FindAllSubmatch(out, -1) {
+			if strings.HasPrefix(string(m[1]), test+"/") { // a part of it, which is told after it
+				test = string(m[1])
+			}
+		}
+		return test
 	}
 	if panicked.Match(out) {
 		if m := ofTest.FindSubmatch(out); m != nil {

@@ -68,10 +68,13 @@ func run(ctx context.Context, r *runner, names, file string) (survivors []plante
 	if err != nil {
 		return nil, err
 	}
-	simulated, tested := 0, 0
+	simulated, wider, tested := 0, 0, 0
 	for _, res := range results {
 		if res.simulation != nil {
 			simulated++
+		}
+		if res.wider != nil {
+			wider++
 		}
 		if res.tests != nil {
 			tested++
@@ -80,8 +83,8 @@ func run(ctx context.Context, r *runner, names, file string) (survivors []plante
 			survivors = append(survivors, res.bug)
 		}
 	}
-	fmt.Printf("\n%s\n%d bugs in %v: the simulation found %d, tests found %d, %d survived\n",
-		table(results), len(results), time.Since(start).Round(time.Second), simulated, tested, len(survivors))
+	fmt.Printf("\n%s\n%d bugs in %v: the simulation found %d, shell and damage %d, tests %d, and %d survived\n",
+		table(results), len(results), time.Since(start).Round(time.Second), simulated, wider, tested, len(survivors))
 	if file != "" {
 		err = write(file, table(results))
 	}

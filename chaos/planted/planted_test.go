@@ -38,6 +38,8 @@ func TestHowOf(t *testing.T) {
 	for _, c := range []struct{ out, want string }{
 		{"VIOLATION: seed 12, at 3s: two leaders\nreplay: …\n", "seed 12"},
 		{"=== RUN   TestA\n    a_test.go:3: no\n    --- FAIL: TestA/b (0.00s)\n--- FAIL: TestA (0.00s)\n", "TestA/b"},
+		{"--- FAIL: TestCell (2.00s)\n    --- FAIL: TestCell/seed (0.00s)\n        --- FAIL: TestCell/seed/7 (1.00s)\n        --- FAIL: TestCell/seed/8 (1.00s)\n", "TestCell/seed/7"},
+		{"VIOLATION: seed 58: bit flipped of cell/log/2.wal: LOST\n    again: …\n", "seed 58"},
 		{"panic: x\n\ngoroutine 7 [running]:\nmain.f()\n\nm/p.TestB(0xc0)\n", "TestB"},
 		{"fatal error: all goroutines are asleep\n", "panic"},
 		{"ok\n", ""},
@@ -66,6 +68,13 @@ func TestPlaces(t *testing.T) {
 	var names []string
 	for _, p := range leaning(all, at[planted.ExpiresEarly]) {
 		names = append(names, p.path())
+	}
+	for b, want := range map[planted.Bug]string{
+		planted.FrameUnchecked: "damage", planted.SkippedAtLag: "shell", planted.FenceOpen: "shell", planted.ExpiresEarly: "",
+	} {
+		if name, _ := (&runner{}).wider(at[b]); name != want {
+			t.Errorf("%s meets %q beside the simulation, want %q", b, name, want)
+		}
 	}
 	if i, j := slices.Index(names, "locks"), slices.Index(names, "coordinator"); i < 0 || j < i {
 		t.Errorf("on sessions lean %v", names)

@@ -26,10 +26,20 @@ type runner struct {
 type result struct {
 	bug        planted.Bug
 	simulation *finding
+	met        bool     // another layer ran that has whole cells
+	wider      *finding // by that
 	tests      *finding
 }
 
-func (r *result) survived() bool { return r.simulation == nil && r.tests == nil }
+func (r *result) survived() bool { return r.simulation == nil && r.wider == nil && r.tests == nil }
+
+// inWider is how what became of it in that layer stands in the table.
+func (r *result) inWider() string {
+	if !r.met {
+		return ""
+	}
+	return r.wider.String()
+}
 
 // layer builds a layer once and makes sure that it passes without a bug.
 func (r *runner) layer(ctx context.Context, name string, build func() (*layer, error)) (*layer, error) {
@@ -63,6 +73,19 @@ func (r *runner) hunt(ctx context.Context, b planted.Bug) (*result, error) {
 		return res, nil
 	}
 	home := r.places[b]
+	if name, build := r.wider(home); build != nil {
+		l, err := r.layer(ctx, name, build)
+		if err != nil {
+			return nil, err
+		}
+		if res.wider, err = l.find(ctx, b); err != nil {
+			return nil, err
+		}
+		res.met = true
+		if res.wider != nil && r.first {
+			return res, nil
+		}
+	}
 	for i, p := range append([]*pkg{home}, leaning(r.packages, home)...) {
 		if i > 0 && !res.survived() {
 			break
@@ -90,7 +113,7 @@ func (r *runner) all(ctx context.Context, bugs []planted.Bug) ([]*result, error)
 			return results, err
 		}
 		results = append(results, res)
-		fmt.Fprintf(r.out, "%-28s %-32s %s\n", b, res.simulation.String(), res.tests.String())
+		fmt.Fprintf(r.out, "%-28s %-32s %-32s %s\n", b, res.simulation, res.inWider(), res.tests)
 	}
 	for name, l := range r.layers {
 		if len(l.noisy) > 0 {

@@ -16,9 +16,9 @@ const (
 // table is what the README tells of the results.
 func table(results []*result) string {
 	var b strings.Builder
-	b.WriteString("| bug | what is wrong when it is on | simulation | tests |\n|---|---|---|---|\n")
+	b.WriteString("| bug | what is wrong when it is on | simulation | shell, damage | tests |\n|---|---|---|---|---|\n")
 	for _, r := range results {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", r.bug, r.bug.Breaks(), r.simulation, r.tests)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", r.bug, r.bug.Breaks(), r.simulation, r.inWider(), r.tests)
 	}
 	return b.String()
 }
