@@ -40,7 +40,7 @@ func (r *runner) wider(p *pkg) (name string, build func() (*layer, error)) {
 	switch path := p.path(); {
 	case path == "raftnode/wal" || path == "raftnode/snapshot":
 		return "damage", r.damage
-	case path == "coordinator" || path == "sdk" || strings.HasPrefix(path, "sdk/"):
+	case path == "coordinator" || path == "sdk":
 		return "shell", r.shell
 	}
 	return "", nil

@@ -70,7 +70,7 @@ func TestPlaces(t *testing.T) {
 		names = append(names, p.path())
 	}
 	for b, want := range map[planted.Bug]string{
-		planted.FrameUnchecked: "damage", planted.SkippedAtLag: "shell", planted.FenceOpen: "shell", planted.ExpiresEarly: "",
+		planted.FrameUnchecked: "damage", planted.SkippedAtLag: "shell", planted.LateGrantTaken: "shell", planted.FenceOpen: "",
 	} {
 		if name, _ := (&runner{}).wider(at[b]); name != want {
 			t.Errorf("%s meets %q beside the simulation, want %q", b, name, want)
