@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 // Node is one process of a cluster, or none while it is down.
@@ -28,8 +29,9 @@ type Node struct {
 	enter   []string // the command that runs another one on the node's host
 	reader  *reader  // of standard error; nil: the process writes to the log itself
 
-	mu  sync.Mutex
-	run *run // nil: never started
+	mu     sync.Mutex
+	run    *run  // nil: never started
+	judged int64 // bytes of the log that Crashes has read
 }
 
 // run is one life of a node's process.
@@ -73,7 +75,7 @@ func (n *Node) Start() error {
 	}, n.more)
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stderr = stderr
-	cmd.Env = append(os.Environ(), n.Env...)
+	cmd.Env = slices.Concat(os.Environ(), []string{raceOptions(os.Getenv("GORACE"))}, n.Env)
 	cmd.SysProcAttr = ProcessAttributes()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -152,8 +154,8 @@ func (n *Node) Kill() error {
 	return err
 }
 
-// Ended waits until the process is gone and returns its exit status, -1 when a
-// signal ended it.
+// Ended waits until the process is gone and returns its exit status, 128+n when
+// signal n ended it.
 func (n *Node) Ended(ctx context.Context) (code int, err error) {
 	r := n.current()
 	if r == nil {
@@ -161,6 +163,9 @@ func (n *Node) Ended(ctx context.Context) (code int, err error) {
 	}
 	select {
 	case <-r.done:
+		if s, ok := r.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && s.Signaled() {
+			return 128 + int(s.Signal()), nil
+		}
 		return r.cmd.ProcessState.ExitCode(), nil
 	case <-ctx.Done():
 		return 0, fmt.Errorf("node %s has not ended: %w", n.Name, ctx.Err())

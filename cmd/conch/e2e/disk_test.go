@@ -146,15 +146,9 @@ func fill(t *testing.T, d *disk) {
 // said checks what a node wrote to standard error.
 func said(t *testing.T, n *cluster.Node, wants ...string) {
 	t.Helper()
-	log, err := os.ReadFile(n.LogFile)
+	last, err := n.LastWords()
 	if err != nil {
 		t.Fatal(err)
-	}
-	last := ""
-	for line := range strings.Lines(string(log)) {
-		if strings.HasPrefix(line, "conch: ") {
-			last = line
-		}
 	}
 	for _, want := range wants {
 		if !strings.Contains(last, want) {

@@ -56,8 +56,24 @@ func prepare(t *testing.T) *cluster.Cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
+	closing(t, c)
+	return c
+}
+
+// closing kills what runs of a cluster at the end of the test, which fails when a
+// node has panicked or raced, whether anybody noticed or not.
+func closing(t *testing.T, c *cluster.Cluster) {
 	t.Cleanup(func() {
 		c.Close()
+		for _, n := range c.Nodes() {
+			found, err := n.Crashes()
+			if err != nil {
+				t.Error(err)
+			}
+			for _, crash := range found {
+				t.Errorf("%s has crashed:\n%s", n.Name, crash)
+			}
+		}
 		if !t.Failed() {
 			return
 		}
@@ -69,7 +85,6 @@ func prepare(t *testing.T) *cluster.Cluster {
 			t.Logf("the log of %s ends with:\n%s", n.Name, log)
 		}
 	})
-	return c
 }
 
 func startAll(t *testing.T, c *cluster.Cluster) {

@@ -22,7 +22,7 @@ func TestSilentLeader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(c.Close)
+	closing(t, c)
 	startAll(t, c)
 	client := dial(t, c)
 	var took []time.Duration
