@@ -101,16 +101,28 @@ const takeover = 2200 * time.Millisecond
 func spare(ttl time.Duration) time.Duration { return ttl*9/10 - ttl/3 }
 
 // checkLosses: no session is lost while a majority of the nodes and its client
-// do what they should, all the time in which it might have been kept alive.
-func checkLosses(losses []loss, outages []outage, nodes int) []string {
-	var out []string
+// do what they should, all the time in which it might have been kept alive. It
+// tells, too, how many losses there were a reason for, by the reason.
+func checkLosses(losses []loss, outages []outage, nodes int) (out []string, reasons map[string]int) {
+	var faults []outage
+	for _, o := range outages {
+		if !o.stall {
+			faults = append(faults, o)
+		}
+	}
+	reasons = map[string]int{}
 	for _, l := range losses {
-		if !excused(l, outages, nodes) {
+		switch {
+		case excused(l, faults, nodes):
+			reasons["faults"]++
+		case excused(l, outages, nodes):
+			reasons["the machine, beside faults"]++
+		default:
 			out = append(out, fmt.Sprintf("session %d of %s (TTL %v) was lost after %v for no reason, with the machine held up for %v of its time: %s",
 				l.Session, l.Client, l.TTL, l.At, stalled(outages, l.At-l.TTL, l.At).Round(time.Millisecond), l.Reason))
 		}
 	}
-	return out
+	return out, reasons
 }
 
 func excused(l loss, outages []outage, nodes int) bool {

@@ -120,9 +120,36 @@ func TestCheckLosses(t *testing.T) {
 		if c.change != nil {
 			c.change(&l)
 		}
-		if got := len(checkLosses([]loss{l}, c.outages, 3)) == 0; got != c.excused {
-			t.Errorf("%s: excused=%v: want %v", name, got, c.excused)
+		bad, reasons := checkLosses([]loss{l}, c.outages, 3)
+		if got := len(bad) == 0; got != c.excused || got != (len(reasons) == 1) {
+			t.Errorf("%s: excused=%v by %v: want %v", name, got, reasons, c.excused)
 		}
+	}
+}
+
+// TestStarvation: what the machine holds up counts, and what this program holds up
+// itself does not, even when the kernel tells of it a little later.
+func TestStarvation(t *testing.T) {
+	var own spell
+	const long = 600 * time.Millisecond
+	for _, d := range []time.Duration{0, starved} {
+		if x := starvation("n1", now(), d, &own); x != nil {
+			t.Errorf("a wait of %v counts: %+v", d, x)
+		}
+	}
+	if x := starvation("n1", now(), long, &own); x == nil || len(x.nodes) != 1 || !x.stall {
+		t.Errorf("a wait of %v: %+v", long, x)
+	}
+	own.begin()
+	if x := starvation("n1", now(), long, &own); x != nil {
+		t.Errorf("during a quota of this program: %+v", x)
+	}
+	own.end()
+	if x := starvation("n1", now()+long/2, long, &own); x != nil {
+		t.Errorf("of a wait that began during it: %+v", x)
+	}
+	if x := starvation("n1", now()+2*long, long, &own); x == nil {
+		t.Error("a wait long after it does not count")
 	}
 }
 

@@ -181,7 +181,7 @@ func (r *runner) killLeader(ctx context.Context) error {
 	over := r.outages.begin("SIGKILL", "", r.node(i).Name)
 	defer over()
 	r.down[i].Store(true)
-	if err := r.node(i).Kill(); err != nil {
+	if err := r.kill(i, "SIGKILL"); err != nil {
 		return err
 	}
 	return r.revive(ctx, i)

@@ -32,9 +32,18 @@
 //  4. Now and then everything heals, and every client must get a lock within
 //     fifteen seconds. In the end as well, and then package check judges the
 //     whole history, and what the cell tells of its locks is held against it.
+//     The nodes are asked to end.
 //
-// The exit code is 0 when nothing was violated, 1 when
-// something was (the folder with the logs stays), 2 when the run itself failed.
+// Every end of a node is judged by its exit status and its last words: 0 when it
+// was asked to end, 1 with the reason when its disk failed or was full, or it had
+// no more files or memory, and killed only when somebody killed it. A panic, also
+// one that was caught, and a race in the log of a node are violations; with the race
+// detector (-binary) the first race ends a node.
+//
+// The exit code is 0 when nothing was violated, 1 when something was (the folder
+// with the logs stays), 2 when the run itself failed, which does not keep what
+// had happened until then from being judged. A run that is killed leaves links,
+// namespaces and mounts behind, which the next one removes.
 //
 // It needs Linux, for nftables, bridges, TUN devices and file systems that can be
 // shut down.

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -24,9 +25,12 @@ type fault struct {
 	cell   bool    // it may hold up everybody
 	mild   bool    // the nodes have to work all the same: it excuses nothing
 	length time.Duration
-	begin  func() error
+	begin  func() error                    // errVain: nothing came of it; it is ended all the same
 	end    func(ctx context.Context) error // heals it; may be nil
 }
+
+// errVain: a fault was tried and had no effect.
+var errVain = errors.New("without effect")
 
 // space is what of a node a fault takes. Two faults may hurt a node at a time
 // when one does so to its process and one to its network.
@@ -118,18 +122,24 @@ func (r *runner) all() []int {
 }
 
 // revive starts nodes again and waits until they have said that they serve, or
-// the context ends: a node alone waits for the others.
+// the context ends: a node alone waits for the others. One that ends instead is a
+// violation.
 func (r *runner) revive(ctx context.Context, nodes ...int) error {
 	for _, i := range nodes {
 		if err := r.node(i).Start(); err != nil {
 			return err
 		}
-		r.down[i].Store(false)
 	}
 	for _, i := range nodes {
-		if err := r.node(i).Ready(ctx); err != nil {
+		err := r.node(i).Ready(ctx)
+		if err != nil && !r.node(i).Running() { // not for lack of time
+			r.history.violation("%v", err)
+			continue
+		}
+		if err != nil {
 			return err
 		}
+		r.down[i].Store(false)
 	}
 	return nil
 }
@@ -137,7 +147,7 @@ func (r *runner) revive(ctx context.Context, nodes ...int) error {
 func (r *runner) killed() *fault {
 	i := r.victim()
 	return &fault{nodes: []int{i}, length: r.span(0, 5*time.Second),
-		begin: func() error { r.down[i].Store(true); return r.node(i).Kill() },
+		begin: func() error { r.down[i].Store(true); return r.kill(i, "SIGKILL") },
 		end:   func(ctx context.Context) error { return r.revive(ctx, i) }}
 }
 
@@ -148,7 +158,13 @@ func (r *runner) allKilled() *fault {
 			for i := range r.down {
 				r.down[i].Store(true)
 			}
-			return r.cluster.KillAll()
+			if err := r.cluster.KillAll(); err != nil {
+				return err
+			}
+			for _, i := range nodes {
+				r.endedAs(i, "SIGKILL of all", byKill)
+			}
+			return nil
 		},
 		end: func(ctx context.Context) error { return r.revive(ctx, nodes...) }}
 }
@@ -162,16 +178,7 @@ func (r *runner) end(i int) *fault {
 	return &fault{nodes: []int{i}, length: r.span(0, 3*time.Second),
 		begin: func() error {
 			r.down[i].Store(true)
-			if err := r.node(i).Signal(syscall.SIGTERM); err != nil {
-				return err
-			}
-			for since := time.Now(); r.node(i).Running(); time.Sleep(10 * time.Millisecond) {
-				if time.Since(since) > patience {
-					r.history.violation("node %s has not ended %v after SIGTERM", r.node(i).Name, patience)
-					return r.node(i).Kill()
-				}
-			}
-			return nil
+			return r.ask(i)
 		},
 		end: func(ctx context.Context) error { return r.revive(ctx, i) }}
 }
@@ -205,6 +212,7 @@ func (r *runner) handedOver() *fault {
 		defer cancel()
 		if _, err := r.admin.TransferLeader(ctx, r.node(to).Name); err != nil {
 			r.history.count("hand-over refused")
+			return errVain
 		}
 		return nil
 	}}
@@ -384,7 +392,7 @@ func (r *runner) cutPower(nodes ...int) *fault {
 				}
 			}
 			for _, i := range nodes {
-				if err := r.node(i).Kill(); err != nil {
+				if err := r.kill(i, "a power cut", noDisk); err != nil {
 					return err
 				}
 			}

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -60,13 +59,15 @@ func (d *supply) fill() error {
 
 func (d *supply) empty() error { return os.Remove(filepath.Join(d.mount, "filler")) }
 
-// revived ends a fault under which a node may have ended by itself.
-func (r *runner) revived(ctx context.Context, i int) error {
+// revived ends a fault under which a node may have ended by itself, in one of
+// these ways.
+func (r *runner) revived(ctx context.Context, i int, after string, may ...ending) error {
 	if r.node(i).Running() {
 		r.down[i].Store(false)
 		return nil
 	}
-	r.history.count("a node ended by itself, as it may under such a fault")
+	r.endedAs(i, after, may...)
+	r.history.count("a node ended by itself, as it may under such a fault: " + after)
 	return r.revive(ctx, i)
 }
 
@@ -109,14 +110,14 @@ func (r *runner) diskFails() *fault {
 			}
 			ctx, cancel := context.WithTimeout(r.ctx, soon)
 			defer cancel()
-			code, err := r.node(i).Ended(ctx)
-			switch {
-			case err != nil: // cut off from the others, it has nothing to write
+			if _, err := r.node(i).Ended(ctx); err != nil { // cut off from the others, it has nothing to write
 				r.history.count("a node had nothing to write to its failed disk")
-				return r.node(i).Kill()
-			case code == 0:
-				r.history.violation("node %s ended with exit code 0 after its disk had failed: see %s", r.node(i).Name, r.node(i).LogFile)
+				if err := r.kill(i, "the failure of its disk", noDisk); err != nil {
+					return err
+				}
+				return errVain
 			}
+			r.endedAs(i, "the failure of its disk", noDisk)
 			return nil
 		},
 		end: func(ctx context.Context) error {
@@ -140,21 +141,21 @@ func (r *runner) syncFails() *fault {
 			}
 			ctx, cancel := context.WithTimeout(r.ctx, soon)
 			defer cancel()
-			code, err := r.node(i).Ended(ctx)
+			_, err := r.node(i).Ended(ctx)
 			if os.Remove(r.orders[i]) == nil { // nobody has taken the order
-				if err == nil {
-					r.history.violation("node %s has ended by itself: see %s", r.node(i).Name, r.node(i).LogFile)
-				}
 				r.history.count("a node had nothing to sync when it was to fail")
+				if err := r.kill(i, "no sync at all, of which one was to fail"); err != nil {
+					return err
+				}
+				return errVain
+			}
+			if err != nil {
+				if r.ctx.Err() == nil {
+					r.history.violation("node %s went on for %v after a sync of its log had failed: see %s", r.node(i).Name, soon, r.node(i).LogFile)
+				}
 				return r.node(i).Kill()
 			}
-			switch {
-			case err != nil && r.ctx.Err() == nil:
-				r.history.violation("node %s went on for %v after a sync of its log had failed: see %s", r.node(i).Name, soon, r.node(i).LogFile)
-				return r.node(i).Kill()
-			case err == nil && code == 0:
-				r.history.violation("node %s ended with exit code 0 after a sync of its log had failed: see %s", r.node(i).Name, r.node(i).LogFile)
-			}
+			r.endedAs(i, "a failed sync of its log", noSync)
 			return nil
 		},
 		end: func(ctx context.Context) error { return r.revive(ctx, i) }}
@@ -169,7 +170,7 @@ func (r *runner) diskFull() *fault {
 			if err := r.disks[i].empty(); err != nil {
 				return err
 			}
-			return r.revived(ctx, i)
+			return r.revived(ctx, i, "a full disk", noRoom)
 		}}
 }
 
@@ -192,7 +193,7 @@ func (r *runner) damaged() *fault {
 	return &fault{nodes: []int{i}, length: r.span(0, time.Second),
 		begin: func() (err error) {
 			r.down[i].Store(true)
-			if err := r.node(i).Kill(); err != nil {
+			if err := r.kill(i, "SIGKILL"); err != nil {
 				return err
 			}
 			hit, err = damageFile(rand.New(rand.NewPCG(seed, 0)), r.node(i).Data)
@@ -211,10 +212,7 @@ func (r *runner) damaged() *fault {
 			if r.node(i).Running() {
 				return err
 			}
-			text := err.Error()
-			if !strings.Contains(text, "damaged") && !strings.Contains(text, "gone") && !strings.Contains(text, "no usable snapshot") && !strings.Contains(text, "missing") {
-				r.history.violation("node %s, of which %s was damaged, does not say why it does not start: %s", r.node(i).Name, hit, text)
-			}
+			r.endedAs(i, "damage of "+hit, refusal)
 			r.dead[i].Store(true)
 			r.history.count("a damaged node refused to start")
 			r.say("node %s has refused to start after damage of %s and stays down", r.node(i).Name, hit)

@@ -43,11 +43,11 @@ func (r *runner) fewFiles() *fault {
 		begin: func() error {
 			open, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", r.node(i).Pid()))
 			if err != nil {
-				return nil // it has just ended
+				return errVain // it has just ended
 			}
 			r.down[i].Store(true)
 			if err := unix.Prlimit(r.node(i).Pid(), unix.RLIMIT_NOFILE, nil, &was); err != nil {
-				return nil
+				return errVain
 			}
 			return unix.Prlimit(r.node(i).Pid(), unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: uint64(len(open) + 2), Max: was.Max}, nil)
 		},
@@ -57,7 +57,7 @@ func (r *runner) fewFiles() *fault {
 					return err
 				}
 			}
-			return r.revived(ctx, i)
+			return r.revived(ctx, i, "having few files", noFiles)
 		}}
 }
 
@@ -144,10 +144,14 @@ func (r *runner) littleCPU() *fault {
 	var g *group
 	return &fault{nodes: []int{i}, length: r.span(time.Second, 8*time.Second),
 		begin: func() (err error) {
+			r.throttled[i].begin()
 			g, err = newGroup("cpu", r.groupName(i), r.node(i).Pid(), "cpu.cfs_quota_us", strconv.Itoa(1000*percent))
 			return err
 		},
-		end: func(context.Context) error { return g.end(r.node(i).Pid()) }}
+		end: func(context.Context) error {
+			defer r.throttled[i].end()
+			return g.end(r.node(i).Pid())
+		}}
 }
 
 // littleMemory: the node may take little memory beside what it has; the kernel
@@ -166,6 +170,6 @@ func (r *runner) littleMemory() *fault {
 			if err := g.end(r.node(i).Pid()); err != nil {
 				return err
 			}
-			return r.revived(ctx, i)
+			return r.revived(ctx, i, "having little memory", noMem, byKill)
 		}}
 }

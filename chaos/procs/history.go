@@ -39,10 +39,11 @@ type history struct {
 	losses []loss
 	counts map[string]int // operations by kind and outcome
 	wrong  []string       // what was seen to be wrong at once
+	alarm  chan struct{}  // closed when something was
 }
 
 func newHistory(s *store, j *recorder.Journal) *history {
-	return &history{Journal: j, store: s, counts: map[string]int{}}
+	return &history{Journal: j, store: s, counts: map[string]int{}, alarm: make(chan struct{})}
 }
 
 // End counts beside writing down.
@@ -68,12 +69,25 @@ func (h *history) count(what string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.counts[what]++
+	if what == refusedHolder {
+		h.sound()
+	}
+}
+
+// sound sounds the alarm; mu is held.
+func (h *history) sound() {
+	select {
+	case <-h.alarm:
+	default:
+		close(h.alarm)
+	}
 }
 
 func (h *history) violation(format string, args ...any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.wrong = append(h.wrong, fmt.Sprintf(format, args...))
+	h.sound()
 }
 
 // seenLosses is a copy of the sessions that were lost.

@@ -66,15 +66,15 @@ func (r *runner) compact(ctx context.Context) {
 	}
 }
 
-// judge completes the history and has it judged.
-func (r *runner) judge(ctx context.Context, report *report) []string {
+// judge completes the history and has it judged; the error says why that cannot be.
+func (r *runner) judge(ctx context.Context, report *report) ([]string, error) {
 	upto, elections, err := r.settle(ctx)
-	if err != nil {
-		return []string{fmt.Sprintf("the end of the history cannot be told: %v", err)}
-	}
 	h := r.history.History()
-	if err := r.watchers.finish(ctx, upto, elections, r.downForGood, h); err != nil {
-		return []string{err.Error()}
+	if err == nil {
+		err = r.watchers.finish(ctx, upto, elections, r.downForGood, h)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the end of the history cannot be told: %w; %s", err, r.keepHistory(h))
 	}
 	report.history, report.revisions, report.queues = len(h.Operations), upto, len(h.Queues)
 	for i := range h.Watches {
@@ -98,7 +98,7 @@ func (r *runner) judge(ctx context.Context, report *report) []string {
 	if len(bad) > 0 {
 		bad = append(bad, r.keepHistory(h))
 	}
-	return bad
+	return bad, nil
 }
 
 // keepHistory writes the history down for who looks into a violation.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 )
@@ -18,27 +19,35 @@ type nemesis struct {
 	mu     sync.Mutex
 	taken  map[string]bool // what faults under way have
 	under  int
-	counts map[string]int
-	err    error // of the first fault that could not be brought or healed
+	counts map[string]int // of those that took effect
+	vain   map[string]int // of those that did not
+	err    error          // of the first fault that could not be brought or healed
 
 	wg sync.WaitGroup
 }
 
 func newNemesis(r *runner) *nemesis {
-	return &nemesis{r: r, choices: r.choices(), taken: map[string]bool{}, counts: map[string]int{}}
+	return &nemesis{r: r, choices: r.choices(), taken: map[string]bool{}, counts: map[string]int{}, vain: map[string]int{}}
 }
 
-// rage brings faults until the context ends, and returns when all have healed.
+// rage brings faults until the context ends or something is found to be wrong, and
+// returns when all have healed.
 func (n *nemesis) rage(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	for {
 		wait := time.Duration(n.r.rng.ExpFloat64() * float64(n.r.cfg.arrival))
 		select {
+		case <-n.r.history.alarm:
+			cancel()
 		case <-ctx.Done():
+		case <-time.After(min(wait, 4*n.r.cfg.arrival)):
+		}
+		if ctx.Err() != nil {
 			n.wg.Wait()
 			n.mu.Lock()
 			defer n.mu.Unlock()
 			return n.err
-		case <-time.After(min(wait, 4*n.r.cfg.arrival)):
 		}
 		c := n.choose()
 		if f := c.make(); f != nil {
@@ -93,7 +102,6 @@ func (n *nemesis) bring(ctx context.Context, f *fault) {
 		n.taken[x] = true
 	}
 	n.under++
-	n.counts[f.kind]++
 	n.wg.Go(func() {
 		err := n.play(ctx, f)
 		n.mu.Lock()
@@ -128,9 +136,11 @@ func (n *nemesis) play(ctx context.Context, f *fault) error {
 		}
 		defer n.r.outages.add(x)()
 	}
-	if err := f.begin(); err != nil {
+	err := f.begin()
+	if err != nil && err != errVain {
 		return err
 	}
+	n.count(f.kind, err == errVain)
 	if f.end == nil {
 		return nil
 	}
@@ -142,7 +152,7 @@ func (n *nemesis) play(ctx context.Context, f *fault) error {
 	heal, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(readyWithin, cancel) })()
-	err := f.end(heal)
+	err = f.end(heal)
 	if errors.Is(err, context.Canceled) {
 		n.r.history.violation("liveness: %v", err)
 		return nil
@@ -151,13 +161,19 @@ func (n *nemesis) play(ctx context.Context, f *fault) error {
 	return err
 }
 
-// figures are how many faults of each kind came.
-func (n *nemesis) figures() map[string]int {
+func (n *nemesis) count(kind string, vain bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	out := map[string]int{}
-	for k, v := range n.counts {
-		out[k] = v
+	if vain {
+		n.vain[kind]++
+	} else {
+		n.counts[kind]++
 	}
-	return out
+}
+
+// figures are how many faults of each kind took effect, and how many did not.
+func (n *nemesis) figures() (counts, vain map[string]int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return maps.Clone(n.counts), maps.Clone(n.vain)
 }

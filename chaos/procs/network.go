@@ -25,16 +25,16 @@ type network struct {
 
 // newNetwork makes n namespaces that reach each other and this one.
 func newNetwork(n int, seed uint64) (*network, error) {
-	id := os.Getpid() % 10000
-	subnet := fmt.Sprintf("10.%d.%d", 150+id/250%50, id%250)
-	w := &network{bridge: fmt.Sprintf("cpb%d", id), gateway: subnet + ".1"}
+	id := os.Getpid() // in names, so that leftovers tell whose they were
+	subnet := fmt.Sprintf("10.%d.%d", 150+id%10000/250%50, id%10000%250)
+	w := &network{bridge: fmt.Sprintf("cpb_%d", id), gateway: subnet + ".1"}
 	err := commands(
 		"ip link add "+w.bridge+" type bridge",
 		"ip addr add "+w.gateway+"/24 dev "+w.bridge,
 		"ip link set "+w.bridge+" up",
 	)
 	for i := 0; i < n && err == nil; i++ {
-		space, port, address := fmt.Sprintf("cpn%d-%d", id, i), fmt.Sprintf("cpp%d-%d", id, i), fmt.Sprintf("%s.%d", subnet, i+2)
+		space, port, address := fmt.Sprintf("cpn_%d-%d", id, i), fmt.Sprintf("cpp_%d-%d", id, i), fmt.Sprintf("%s.%d", subnet, i+2)
 		if err = command1("ip netns add " + space); err != nil {
 			break
 		}
@@ -143,10 +143,12 @@ func commands(lines ...string) error {
 	return nil
 }
 
-func command1(line string) error {
-	args := strings.Fields(line)
+// command1 runs a command whose words have no blanks.
+func command1(line string) error { return program(strings.Fields(line)...) }
+
+func program(args ...string) error {
 	if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w: %s", line, err, out)
+		return fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, out)
 	}
 	return nil
 }

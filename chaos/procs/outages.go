@@ -2,7 +2,10 @@
 
 package main
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // outage is a time in which a node, or a client, cannot do what it should.
 type outage struct {
@@ -17,6 +20,22 @@ type outage struct {
 }
 
 func (o *outage) during(from, to instant) bool { return o.from < to && (o.to == 0 || o.to > from) }
+
+// spell is the times in which this program itself keeps a node from a processor.
+type spell struct {
+	lasts atomic.Bool
+	until atomic.Int64 // the instant at which the last of them was over
+}
+
+func (s *spell) begin() { s.lasts.Store(true) }
+
+func (s *spell) end() {
+	s.until.Store(int64(now()))
+	s.lasts.Store(false)
+}
+
+// after says whether any of it was after an instant.
+func (s *spell) after(t instant) bool { return s.lasts.Load() || instant(s.until.Load()) > t }
 
 // outages are what was wrong when, with whom.
 type outages struct {

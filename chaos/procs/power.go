@@ -38,7 +38,7 @@ func newSupply(dir, name string) (*supply, error) {
 	if err := errors.Join(f.Truncate(512<<20), f.Close()); err != nil { // takes up what is written
 		return nil, err
 	}
-	if err := command1("mkfs.ext4 -q -F " + d.image); err != nil {
+	if err := program("mkfs.ext4", "-q", "-F", d.image); err != nil {
 		return nil, err
 	}
 	return d, d.remount()
@@ -68,7 +68,7 @@ func (d *supply) remount() error {
 			}
 			d.mounted = false
 		}
-		if err := command1("mount -o loop " + d.image + " " + d.mount); err != nil {
+		if err := program("mount", "-o", "loop", d.image, d.mount); err != nil {
 			return err
 		}
 		d.mounted = true

@@ -15,12 +15,16 @@ type report struct {
 	cfg        config
 	dir        string
 	took       time.Duration
-	cuts       int           // disks whose power was cut, in that mode
-	rounds     int           // of one or several at once
-	calms      int           // how often everything healed
-	slowest    time.Duration // until everybody had a lock then
-	held       time.Duration // for how long the machine held something up
-	faults     map[string]int
+	cuts       int            // disks whose power was cut, in that mode
+	rounds     int            // of one or several at once
+	calms      int            // how often everything healed
+	slowest    time.Duration  // until everybody had a lock then
+	held       time.Duration  // for how long the machine held something up
+	faults     map[string]int // that took effect
+	vain       map[string]int // that did not
+	losses     int            // of sessions
+	excused    map[string]int // of them, by the reason
+	broken     error          // why the run could not go on; nil: it did
 	operations map[string]int
 	tenures    int // that the cell told of
 	history    int // operations that were recorded
@@ -45,9 +49,16 @@ func (r *report) print(w io.Writer) {
 	for _, n := range r.faults {
 		total += n
 	}
-	fmt.Fprintf(w, "\n%d faults\n", total)
+	idle := 0
+	for _, n := range r.vain {
+		idle += n
+	}
+	fmt.Fprintf(w, "\n%d faults, and %d more that came to nothing\n", total, idle)
 	for _, k := range sortedNames(r.faults) {
 		fmt.Fprintf(w, "%10d  %s\n", r.faults[k], k)
+	}
+	for _, k := range sortedNames(r.vain) {
+		fmt.Fprintf(w, "%10d  came to nothing: %s\n", r.vain[k], k)
 	}
 	if r.cuts > 0 {
 		fmt.Fprintf(w, "power was cut %d times, in %d rounds of one to %d nodes at once\n", r.cuts, r.rounds, r.cfg.nodes)
@@ -67,9 +78,16 @@ func (r *report) print(w io.Writer) {
 	for _, k := range sortedNames(r.opinion.LeftOut) {
 		fmt.Fprintf(w, "%10d  left out: %s\n", r.opinion.LeftOut[k], k)
 	}
+	fmt.Fprintf(w, "%d sessions were lost\n", r.losses)
+	for _, k := range sortedNames(r.excused) {
+		fmt.Fprintf(w, "%10d  because of %s\n", r.excused[k], k)
+	}
 	fmt.Fprintf(w, "everything healed %d times, and everybody had a lock after at most %v; the machine held something up for %v of %v\n",
 		r.calms, r.slowest.Round(time.Millisecond), r.held.Round(time.Millisecond), r.took.Round(time.Second))
-	if len(r.violations) == 0 {
+	if r.broken != nil {
+		fmt.Fprintf(w, "THE RUN WAS BROKEN OFF: %v\n", r.broken)
+	}
+	if len(r.violations) == 0 && r.broken == nil {
 		fmt.Fprintln(w, "no violation")
 		return
 	}
@@ -77,6 +95,5 @@ func (r *report) print(w io.Writer) {
 	for _, v := range r.violations[:min(len(r.violations), mostShown)] {
 		fmt.Fprintln(w, " ", v)
 	}
-	fmt.Fprintf(w, "logs and diagnostics are in %s; the same plan again: go run ./chaos/procs -seed %d -nodes %d -for %v\n",
-		r.dir, r.cfg.seed, r.cfg.nodes, r.cfg.length)
+	fmt.Fprintf(w, "logs and diagnostics are in %s; the same plan again: %s\n", r.dir, r.cfg.command())
 }

@@ -63,6 +63,7 @@ type runner struct {
 	orders    []string       // by node, the file that has a sync of its log fail; empty: none does
 	compared  map[string]int // by lock, how many of its grants were held against its history
 	calm      atomic.Bool    // everything has healed, and nobody vanishes
+	throttled []spell        // by node, when little CPU was left to it
 
 	mu sync.Mutex // of cfg.out
 }
@@ -74,20 +75,25 @@ func (r *runner) say(format string, args ...any) {
 	fmt.Fprintf(r.cfg.out, "%8.3f  %s\n", (now() - r.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
+func newRunner(ctx context.Context, cfg config) *runner {
+	return &runner{
+		cfg: cfg, ctx: ctx, began: now(), rng: rand.New(rand.NewPCG(cfg.seed, 1)),
+		down: make([]atomic.Bool, cfg.nodes), dead: make([]atomic.Bool, cfg.nodes), throttled: make([]spell, cfg.nodes),
+		history: newHistory(newStore(true), &recorder.Journal{}), outages: &outages{}, compared: map[string]int{},
+	}
+}
+
 // run runs it. The error says why it could not be run; what was found is in the
 // report.
 func run(ctx context.Context, cfg config) (_ *report, err error) {
-	r := &runner{
-		cfg: cfg, ctx: ctx, began: now(), rng: rand.New(rand.NewPCG(cfg.seed, 1)), down: make([]atomic.Bool, cfg.nodes), dead: make([]atomic.Bool, cfg.nodes),
-		history: newHistory(newStore(true), &recorder.Journal{}), outages: &outages{}, compared: map[string]int{},
-	}
+	r := newRunner(ctx, cfg)
 	report := &report{cfg: cfg}
 	if cfg.dir == "" {
 		if r.cfg.dir, err = os.MkdirTemp("", "conch-procs-"); err != nil {
 			return nil, err
 		}
 		defer func() {
-			if err == nil && len(report.violations) == 0 {
+			if err == nil && report.broken == nil && len(report.violations) == 0 {
 				err = os.RemoveAll(r.cfg.dir)
 			}
 		}()
@@ -100,6 +106,9 @@ func run(ctx context.Context, cfg config) (_ *report, err error) {
 	if r.net != nil && r.net.detour == nil {
 		r.say("without late and disordered packets: %v", errNoTun)
 	}
+	if !groups() {
+		r.say("without little CPU and memory, which need root and controllers of version 1 in /sys/fs/cgroup")
+	}
 	stop := make(chan struct{})
 	var self sync.WaitGroup
 	self.Go(func() { r.outages.watchSelf(stop) })
@@ -109,7 +118,7 @@ func run(ctx context.Context, cfg config) (_ *report, err error) {
 		}
 	})
 	for i, n := range r.cluster.Nodes() {
-		self.Go(func() { r.outages.watchNode(n.Name, r.node(i).Pid, stop) })
+		self.Go(func() { r.outages.watchNode(n.Name, r.node(i).Pid, &r.throttled[i], stop) })
 	}
 	defer self.Wait()
 	defer close(stop)
@@ -121,9 +130,16 @@ func run(ctx context.Context, cfg config) (_ *report, err error) {
 	report.violations = append(report.violations, wrong...)
 	r.say("a stopped writer loses an update without the fence, and none with it")
 	if err := r.torment(ctx, report); err != nil {
-		return nil, err
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		report.broken = err // and what has happened is judged
 	}
 	r.check(ctx, report)
+	if err := r.close(report); err != nil && report.broken == nil {
+		report.broken = err
+	}
+	report.violations = append(report.violations, r.history.wrongs()...)
 	report.took = now() - r.began
 	report.dir = r.cfg.dir
 	return report, nil
@@ -131,14 +147,25 @@ func run(ctx context.Context, cfg config) (_ *report, err error) {
 
 // setUp starts the cluster and prepares the clients.
 func (r *runner) setUp() error {
+	root := os.Geteuid() == 0
+	if root {
+		for _, what := range sweep() {
+			r.say("left behind by a run that was killed, and removed: %s", what)
+		}
+	}
 	if err := os.MkdirAll(r.cfg.dir, 0o755); err != nil {
+		return err
+	}
+	if there, err := os.ReadDir(r.cfg.dir); err != nil || len(there) > 0 {
+		return errors.Join(fmt.Errorf("%s has %d files, perhaps of another run: remove it, or name another folder with -dir", r.cfg.dir, len(there)), err)
+	}
+	if err := own(r.cfg.dir); err != nil {
 		return err
 	}
 	binary, err := r.build()
 	if err != nil {
 		return err
 	}
-	root := os.Geteuid() == 0
 	cfg := cluster.Config{Binary: binary, Dir: r.cfg.dir, Nodes: r.cfg.nodes, Piped: true}
 	if root && !r.cfg.loopback {
 		if err := networkTools(); err != nil {
@@ -308,6 +335,7 @@ func (r *runner) torment(ctx context.Context, report *report) error {
 			report.violations = append(report.violations, r.progress(ctx, report)...)
 		}
 		report.faults = map[string]int{"power cut": report.cuts}
+		report.vain = map[string]int{}
 		r.dismiss(stop, &wg)
 		return err
 	}
@@ -322,9 +350,12 @@ func (r *runner) torment(ctx context.Context, report *report) error {
 		err := n.rage(storm)
 		cancel()
 		if err != nil {
-			stop()
-			wg.Wait()
+			report.faults, report.vain = n.figures()
+			r.dismiss(stop, &wg)
 			return err
+		}
+		if len(r.history.wrongs()) > 0 {
+			break
 		}
 		r.say("calm")
 		report.calms++
@@ -339,8 +370,8 @@ func (r *runner) torment(ctx context.Context, report *report) error {
 			break
 		}
 	}
-	report.faults = n.figures()
-	if r.cfg.crowd && !report.stuck && ctx.Err() == nil {
+	report.faults, report.vain = n.figures()
+	if r.cfg.crowd && !report.stuck && ctx.Err() == nil && len(r.history.wrongs()) == 0 {
 		if err := r.crowd(ctx, report); err != nil {
 			r.dismiss(stop, &wg)
 			return fmt.Errorf("crowd: %w", err)
@@ -366,10 +397,11 @@ func (r *runner) dismiss(stop func(), wg *sync.WaitGroup) {
 	}
 }
 
-// guard looks for nodes that have ended although nobody ended them.
+// guard looks for nodes that have ended although nobody ended them, and for panics
+// and races in their logs.
 func (r *runner) guard(ctx context.Context) {
 	gone := map[int]int{}
-	for {
+	for turn := 0; ; turn++ {
 		select {
 		case <-ctx.Done():
 			return
@@ -382,6 +414,9 @@ func (r *runner) guard(ctx context.Context) {
 				r.history.violation("node %s has ended by itself: see %s", r.node(i).Name, r.node(i).LogFile)
 			}
 		}
+		if turn%10 == 0 {
+			r.crashes()
+		}
 	}
 }
 
@@ -389,6 +424,9 @@ func (r *runner) guard(ctx context.Context) {
 // got a lock that it asked for: every client that has a node to ask. Time in
 // which the machine held something up does not count.
 const grantWithin = 15 * time.Second
+
+// grantAtLast is how long it may take whatever the machine held up meanwhile.
+const grantAtLast = 3 * time.Minute
 
 // progress waits for that and says who did not.
 func (r *runner) progress(ctx context.Context, report *report) []string {
@@ -415,7 +453,7 @@ func (r *runner) progress(ctx context.Context, report *report) []string {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if held := stalled(r.outages.seen(), since, now()); took-held > grantWithin {
+		if held := stalled(r.outages.seen(), since, now()); took-held > grantWithin || took > grantAtLast {
 			return []string{fmt.Sprintf("liveness: %v after everything had healed, of which the machine was held up for %v, these clients have got no lock: %v",
 				took.Round(time.Millisecond), held.Round(time.Millisecond), waiting)}
 		}
@@ -446,7 +484,14 @@ func (r *runner) check(ctx context.Context, report *report) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	add := func(bad ...string) { report.violations = append(report.violations, bad...) }
-	add(r.history.wrongs()...)
+	for i := range r.down {
+		if !report.stuck && !r.node(i).Running() && !r.dead[i].Load() {
+			if !r.down[i].Load() {
+				r.history.violation("node %s has ended by itself: see %s", r.node(i).Name, r.node(i).LogFile)
+			}
+			r.dead[i].Store(true) // which was said; the others are judged without it
+		}
+	}
 	add(r.history.store.complain...)
 	outages, losses := r.outages.seen(), r.history.seenLosses()
 	for i := range losses {
@@ -459,12 +504,17 @@ func (r *runner) check(ctx context.Context, report *report) {
 			o.to -= r.began
 		}
 	}
-	add(checkLosses(losses, outages, r.cfg.nodes)...)
+	bad, reasons := checkLosses(losses, outages, r.cfg.nodes)
+	add(bad...)
+	report.losses, report.excused = len(losses), reasons
 	report.held = stalled(outages, 0, now()-r.began)
 	if !report.stuck { // the nodes have been ended
 		add(r.compare(ctx, report)...)
 		add(r.sameState(ctx)...)
-		add(r.judge(ctx, report)...)
+		bad, err := r.judge(ctx, report)
+		if add(bad...); err != nil {
+			add(err.Error())
+		}
 	}
 	report.operations = r.history.counts
 	report.writes, report.stale, report.refused = r.history.store.figures()
@@ -535,6 +585,26 @@ func (r *runner) sameState(ctx context.Context) []string {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+// close ends the nodes in good order, and looks at how they ended and what they
+// have logged in all their lives.
+func (r *runner) close(report *report) error {
+	var err error
+	if !report.stuck {
+		err = r.closeInOrder()
+	}
+	for i := range r.cfg.nodes { // until what they had to say is in the log
+		if ctx, cancel := context.WithTimeout(context.Background(), patience); r.node(i).Running() {
+			_, late := r.node(i).Ended(ctx)
+			err = errors.Join(err, late)
+			cancel()
+		} else {
+			cancel()
+		}
+	}
+	r.crashes()
+	return err
 }
 
 // tearDown ends everything that was started.

@@ -46,8 +46,9 @@ func (o *outages) watchSelf(stop <-chan struct{}) {
 }
 
 // watchNode notes when a thread of a node's process has waited for a processor:
-// the kernel counts that. It ends with stop.
-func (o *outages) watchNode(name string, pid func() int, stop <-chan struct{}) {
+// the kernel counts that. What this program does to the node itself, own, is a fault
+// and no business of the machine. It ends with stop.
+func (o *outages) watchNode(name string, pid func() int, own *spell, stop <-chan struct{}) {
 	const step = 100 * time.Millisecond
 	ticker := time.NewTicker(step)
 	defer ticker.Stop()
@@ -66,14 +67,23 @@ func (o *outages) watchNode(name string, pid func() int, stop <-chan struct{}) {
 			}
 		}
 		waited = seen
-		if longest > starved {
-			x := &outage{what: "node " + name + " was starved", stall: true, from: t - longest, to: t}
-			if longest > outOfOffice {
-				x.nodes = []string{name}
-			}
+		if x := starvation(name, t, longest, own); x != nil {
 			o.add(x)
 		}
 	}
+}
+
+// starvation is what it means that a thread of a node has waited for so long; nil:
+// nothing.
+func starvation(name string, t instant, longest time.Duration, own *spell) *outage {
+	if longest <= starved || own.after(t-longest) {
+		return nil
+	}
+	x := &outage{what: "node " + name + " was starved", stall: true, from: t - longest, to: t}
+	if longest > outOfOffice {
+		x.nodes = []string{name}
+	}
+	return x
 }
 
 // threadWaits is for how long each thread of a process has waited for a
