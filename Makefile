@@ -136,6 +136,12 @@ crashes: ## power cut before each of OPERATIONS=1000 operations on a node's disk
 	@set -o pipefail; \
 		CONCH_CRASH_OPERATIONS=$(OPERATIONS) go test -count=1 -v -timeout 0 -run '^TestCrashOfTheWholeDirectory$$' ./raftnode 2>&1 | $(call passed,TestCrashOfTheWholeDirectory)
 
+OVERLOAD := 15s
+
+overload: ## OVERLOAD=15s of hostile clients: who is served meanwhile, and how soon all is as before
+	@set -o pipefail; \
+		CONCH_OVERLOAD=$(OVERLOAD) go test -count=1 -v -timeout 10m -run '^TestOverloadIsOver$$' ./coordinator 2>&1 | $(call passed,TestOverloadIsOver)
+
 LENGTH := 10m
 
 failover: ## LENGTH=10m of killed leaders on a build with the race detector

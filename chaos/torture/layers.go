@@ -91,6 +91,12 @@ func layers(root bool) []layer {
 				return []string{"make", "--no-print-directory", "crashes"}
 			},
 		},
+		{
+			name: "overload", what: "hostile clients of all kinds, and what is left of them",
+			command: func(length time.Duration, _ uint64, _ string) []string {
+				return []string{"make", "--no-print-directory", "overload", "OVERLOAD=" + seconds(min(max(length/2, 5*time.Second), time.Minute))}
+			},
+		},
 	}
 }
 
