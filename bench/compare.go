@@ -31,6 +31,14 @@ type comparison struct {
 // compare runs everything and writes the table, also when it was cut short or
 // something failed; that it is then an error says so to who reads no table.
 func compare(ctx context.Context, o options) (err error) {
+	if err := os.MkdirAll(o.out, 0o755); err != nil {
+		return err
+	}
+	release, err := exclusively(o.cache, o.out)
+	if err != nil {
+		return err
+	}
+	defer release()
 	dir, err := os.MkdirTemp(o.data, "conch-bench-")
 	if err != nil {
 		return err
@@ -48,6 +56,7 @@ func compare(ctx context.Context, o options) (err error) {
 		return err
 	}
 	for c.round = 1; c.round <= o.rounds && ctx.Err() == nil; c.round++ {
+		c.header.Options = append(c.header.Options, fmt.Sprintf("load average at the beginning of round %d: %s", c.round, loadAverage()))
 		c.floor(ctx)
 		for _, sys := range systems {
 			c.system(ctx, sys)
@@ -75,6 +84,7 @@ func (c *comparison) prepare(ctx context.Context) ([]system.System, error) {
 	}
 	var found []system.System
 	var columns, notes []string
+	like := make(map[string]string)
 	for _, name := range c.systems {
 		sys := c.find(name)
 		c.say("prepare %s", name)
@@ -91,12 +101,18 @@ func (c *comparison) prepare(ctx context.Context) ([]system.System, error) {
 		for _, r := range sys.Recipes() {
 			columns = append(columns, r.Name)
 			c.header.Recipes[r.Name] = r.How
+			if r.Like != "" {
+				like[r.Name] = r.Like
+			}
 		}
 	}
 	if len(found) == 0 {
 		return nil, fmt.Errorf("no system is here to be measured: %s", strings.Join(notes, "; "))
 	}
 	c.set = table.New(kinds, columns)
+	for column, with := range like {
+		c.set.Like(column, with)
+	}
 	for _, n := range notes {
 		c.set.Note("%s", n)
 	}
@@ -208,9 +224,6 @@ func (c *comparison) write() error {
 	page := c.set.Markdown(c.header)
 	data, err := c.set.JSON(c.header)
 	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(c.out, 0o755); err != nil {
 		return err
 	}
 	if err := os.WriteFile(filepath.Join(c.out, "results.md"), page, 0o644); err != nil {

@@ -17,7 +17,7 @@
 //     its data on the disk of -data, and the workloads run one after the other;
 //  3. for idle sessions it is started afresh again, for each way to hold them.
 //
-// Only one system runs at a time. Servers and clients share the machine, so the
+// Only one system runs at a time, and one run in the same folders. Servers and clients share the machine, so the
 // CPU of both is in the table. It ends by itself: -limit bounds the whole,
 // processes are killed by the ids they were started with and by the kernel should
 // this one die, and the folder with the data is removed.

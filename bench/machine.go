@@ -37,3 +37,14 @@ func valueIn(file, name string) string {
 	}
 	return "unknown"
 }
+
+// loadAverage is how many processes wanted to run, over one, five and fifteen
+// minutes: at the beginning of a run, and from then on with its own among them.
+func loadAverage() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	fields := strings.Fields(string(text))
+	if err != nil || len(fields) < 3 {
+		return "unknown"
+	}
+	return strings.Join(fields[:3], ", ")
+}

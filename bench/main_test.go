@@ -108,6 +108,25 @@ func TestMissingSystemIsANote(t *testing.T) {
 	}
 }
 
+// TestTwoRunsDoNotMix: the second one is refused, and works when the first is over.
+func TestTwoRunsDoNotMix(t *testing.T) {
+	o := small(t, "-work", "cycles")
+	o.systems, o.find = []string{"memory"}, func(string) system.System { return &memory.System{} }
+	for _, dir := range []string{o.cache, o.out} {
+		release, err := exclusively(dir, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := compare(t.Context(), o); err == nil || !strings.Contains(err.Error(), "another run") {
+			t.Errorf("with %s in use: %v", dir, err)
+		}
+		release()
+	}
+	if text := page(t.Context(), t, o); !strings.Contains(text, "load average at the beginning of round 1: ") {
+		t.Errorf("no load average:\n%s", text)
+	}
+}
+
 // otherwise is the service in memory with clients that take locks in another way.
 type otherwise struct {
 	memory.System

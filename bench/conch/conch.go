@@ -43,7 +43,7 @@ func (s *System) Prepare(ctx context.Context, cache string) error {
 	if err != nil {
 		return fmt.Errorf("%s version: %w", path, err)
 	}
-	s.binary, s.version = path, strings.TrimSpace(string(out))
+	s.binary, s.version = path, strings.TrimSpace(string(out))+", "+builtFrom(ctx, path)
 	return nil
 }
 
@@ -60,7 +60,7 @@ func (s *System) Settings() []string {
 func (s *System) Recipes() []system.Recipe {
 	return []system.Recipe{
 		oneConnection:  {Name: "Conch", How: "a session for each client, all over one connection; Session.Lock, Lock.Unlock", Queue: true, Many: true},
-		connectionEach: {Name: "Conch, a connection each", How: "the same with a connection for each client", Queue: true},
+		connectionEach: {Name: system.ConnectionEach, How: "the same with a connection for each client", Queue: true},
 	}
 }
 

@@ -24,7 +24,8 @@ func connect(endpoints []string) (*clientv3.Client, error) {
 }
 
 // connections are as many as the recipe has for that many clients. The library
-// connects a client to every endpoint that it is given.
+// connects a client to every endpoint that it is given, and sends its requests to
+// them in turn.
 func connections(ctx context.Context, recipe, clients int, endpoints func(i int) []string) ([]*clientv3.Client, error) {
 	all := make([]*clientv3.Client, 1)
 	if recipe == mutex {
@@ -55,7 +56,12 @@ func (s *System) Dial(ctx context.Context, endpoints []string, recipe, clients i
 	if ttl == 0 {
 		ttl = defaultTTL
 	}
-	shared, err := connections(ctx, recipe, clients, func(int) []string { return endpoints })
+	shared, err := connections(ctx, recipe, clients, func(i int) []string {
+		if recipe == mutex { // so that a connection each is one
+			return endpoints[i%len(endpoints) : i%len(endpoints)+1]
+		}
+		return endpoints
+	})
 	if err != nil {
 		return nil, err
 	}

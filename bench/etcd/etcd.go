@@ -60,15 +60,17 @@ func (s *System) Settings() []string {
 	return []string{
 		s.version + ", built from go.etcd.io/etcd/server/v3",
 		"3 nodes, defaults; only names, addresses and folders are given, and --log-level warn",
+		"a client each: it is given one endpoint, in turn, as that of the nearest server, and has one connection; given all it would have one to each and take turns",
+		"one client for all: it is given all endpoints, has a connection to each and takes turns, as is the default",
 	}
 }
 
 // Recipes are the one that etcd comes with and the cheapest correct one.
 func (s *System) Recipes() []system.Recipe {
 	return []system.Recipe{
-		mutex: {Name: "etcd", How: "concurrency.Session and concurrency.Mutex, a connection each; reads and writes over a connection each", Queue: true},
+		mutex: {Name: "etcd", How: "concurrency.Session and concurrency.Mutex, a connection each; reads and writes over a connection each", Queue: true, Like: system.ConnectionEach},
 		transaction: {Name: "etcd, cheapest", How: "a lease for each client; one transaction creates the key with it if absent, one deletes it if it is still the own; " +
-			"all over one connection, reads and writes too; no queue"},
+			"all over one client, reads and writes too; no queue"},
 	}
 }
 

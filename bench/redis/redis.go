@@ -52,6 +52,7 @@ func (s *System) Recipes() []system.Recipe {
 	return []system.Recipe{{
 		Name: "Redis, one node",
 		How:  "SET NX with a time to live, and a script that compares and deletes; a connection each; no queue, no session",
+		Like: system.ConnectionEach,
 	}}
 }
 

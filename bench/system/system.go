@@ -53,6 +53,10 @@ type System interface {
 	Idle(ctx context.Context, endpoints []string, recipe int, sessions int, ttl time.Duration) (Sessions, error)
 }
 
+// ConnectionEach is the recipe of Conch that peers are like which connect every
+// client by itself.
+const ConnectionEach = "Conch, a connection each"
+
 // Recipe is a way to use a system.
 type Recipe struct {
 	Name string // heading of the column
@@ -60,6 +64,9 @@ type Recipe struct {
 	// Queue: who waits for a lock is told when it gets it. Without, Lock
 	// answers ErrHeld.
 	Queue bool
+	// Like names the recipe of Conch with as many connections, when that is not the
+	// first: the table has a ratio to it, too.
+	Like string
 	// Many: a hundred thousand clients can be dialed, over a few connections.
 	Many bool
 }

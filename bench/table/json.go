@@ -10,6 +10,7 @@ type jsonRow struct {
 type jsonCell struct {
 	Median float64   `json:"median"`
 	Ratio  *float64  `json:"ratio,omitempty"` // how many times better the first column is
+	Like   *float64  `json:"like,omitempty"`  // how many times better the column is that does it in the same way
 	Rounds []float64 `json:"rounds"`
 }
 
@@ -31,6 +32,9 @@ func (s *Set) JSON(h Header) ([]byte, error) {
 			v := jsonCell{Median: m, Rounds: s.values[cell{r, c}]}
 			if ratio, ok := s.Ratio(r, c); ok {
 				v.Ratio = &ratio
+			}
+			if like, ok := s.LikeRatio(r, c); ok {
+				v.Like = &like
 			}
 			row.Values[c] = v
 		}

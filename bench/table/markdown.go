@@ -49,6 +49,11 @@ func (s *Set) Markdown(h Header) []byte {
 	}
 	list("Columns:", columns)
 	fmt.Fprintf(&b, "Medians of the rounds; in brackets how many times better %s is (below 1: worse).\n\n", s.columns[0])
+	for _, c := range s.columns {
+		if with := s.like[c]; slices.Contains(s.columns, with) {
+			fmt.Fprintf(&b, "Of %s, after \"like\", how many times better %s is, which has as many connections.\n\n", c, with)
+		}
+	}
 	s.table(&b)
 	list("\nNotes:", s.notes)
 	return b.Bytes()
@@ -84,7 +89,13 @@ func (s *Set) text(r Row, column string) string {
 	}
 	out := Number(v)
 	if ratio, ok := s.Ratio(r, column); ok {
-		out += " (" + Number(ratio) + "×)"
+		out += " (" + Number(ratio) + "×"
+		if like, ok := s.LikeRatio(r, column); ok {
+			out += "; like " + Number(like) + "×"
+		}
+		out += ")"
+	} else if like, ok := s.LikeRatio(r, column); ok {
+		out += " (like " + Number(like) + "×)"
 	}
 	return out
 }

@@ -12,6 +12,7 @@ type Set struct {
 	rows    []Row
 	values  map[cell][]float64 // a value a round
 	notes   []string
+	like    map[string]string // by column: one that it is compared with, too
 }
 
 type cell struct {
@@ -22,8 +23,12 @@ type cell struct {
 // New makes an empty set. Rows come in the order of their kinds, then in that in
 // which they were added; the first column is what the others are compared with.
 func New(kinds, columns []string) *Set {
-	return &Set{kinds: kinds, columns: columns, values: make(map[cell][]float64)}
+	return &Set{kinds: kinds, columns: columns, values: make(map[cell][]float64), like: make(map[string]string)}
 }
+
+// Like has a column compared with another one, besides the first: one that does
+// what it does in the same way.
+func (s *Set) Like(column, with string) { s.like[column] = with }
 
 // Add adds the samples of one column in one round.
 func (s *Set) Add(column string, samples []Sample) {
@@ -75,10 +80,18 @@ func (s *Set) Spread(r Row, column string) (least, most float64) {
 
 // Ratio says how many times better the first column is than another; false:
 // one of them was not measured, or is zero.
-func (s *Set) Ratio(r Row, column string) (float64, bool) {
-	first, ok := s.Median(r, s.columns[0])
+func (s *Set) Ratio(r Row, column string) (float64, bool) { return s.ratio(r, s.columns[0], column) }
+
+// LikeRatio says how many times better the column that is like another is; false:
+// there is none, or one of them was not measured, or is zero.
+func (s *Set) LikeRatio(r Row, column string) (float64, bool) {
+	return s.ratio(r, s.like[column], column)
+}
+
+func (s *Set) ratio(r Row, to, column string) (float64, bool) {
+	first, ok := s.Median(r, to)
 	other, also := s.Median(r, column)
-	if !ok || !also || column == s.columns[0] || first == 0 || other == 0 {
+	if !ok || !also || column == to || first == 0 || other == 0 {
 		return 0, false
 	}
 	if r.Better == Less {

@@ -42,6 +42,27 @@ func TestMedianAndRatio(t *testing.T) {
 	}
 }
 
+func TestLikeForLike(t *testing.T) {
+	s := filled()
+	s.Like("Them", "Us, as they do it")
+	if _, ok := s.LikeRatio(rate, "Them"); ok {
+		t.Error("a ratio to what was not measured")
+	}
+	s.Add("Us, as they do it", []table.Sample{{Row: rate, Value: 100}})
+	if v, ok := s.LikeRatio(rate, "Them"); !ok || v != 2 {
+		t.Errorf("twice the rate is %v, %v", v, ok)
+	}
+	if v, ok := s.Ratio(rate, "Them"); !ok || v != 4 {
+		t.Errorf("four times the rate of the first column is %v, %v", v, ok)
+	}
+	page := string(s.Markdown(table.Header{}))
+	for _, want := range []string{"50.0 (4.00×; like 2.00×)", "1.00 (0.500×)", "Of Them, after \"like\", how many times better Us, as they do it is"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%q is not in the page:\n%s", want, page)
+		}
+	}
+}
+
 func TestMarkdown(t *testing.T) {
 	page := string(filled().Markdown(table.Header{
 		Machine: []string{"two cores"}, Settings: []table.SettingsOf{{System: "us", Lines: []string{"defaults"}}},

@@ -68,8 +68,8 @@ func (s *System) Settings() []string {
 // ZooKeeper is a connection, so every client has its own.
 func (s *System) Recipes() []system.Recipe {
 	return []system.Recipe{
-		sequential: {Name: "ZooKeeper", How: "zk.Lock: a sequential ephemeral node, watching the one before; reads are a sync and a get", Queue: true},
-		ephemeral:  {Name: "ZooKeeper, cheapest", How: "creating and deleting one ephemeral node; no queue"},
+		sequential: {Name: "ZooKeeper", How: "zk.Lock: a sequential ephemeral node, watching the one before; reads are a sync and a get", Queue: true, Like: system.ConnectionEach},
+		ephemeral:  {Name: "ZooKeeper, cheapest", How: "creating and deleting one ephemeral node; no queue", Like: system.ConnectionEach},
 	}
 }
 
