@@ -52,6 +52,7 @@ type asked struct {
 	op      machine.Op
 	request *machine.Request
 	tries   int
+	node    raftnode.NodeID // that was asked first
 	invoked time.Duration
 	polls   bool   // it asks for what became of a claim
 	floor   uint64 // the newest revision that anybody had been told of

@@ -112,7 +112,7 @@ func (c *client) granted(g *machine.Claimed) {
 	c.waiting = 0
 	if a := c.open[g.ID.Sequence]; a != nil {
 		c.w.check(RealTime, c.w.witness.floor.answered("a claim", g.Revision, a.floor))
-		c.w.ailing.answered(c, a)
+		c.w.ailing.answered(a)
 		delete(c.open, g.ID.Sequence)
 	}
 	c.ack(g.ID.Sequence)
@@ -134,7 +134,11 @@ func (c *client) granted(g *machine.Claimed) {
 				c.id, g.Names, g.Token, other.id, other.held.token, other.clock.real(other.deadline))
 		}
 	}
-	c.later(between(c.rng, 0, c.ttl), func() {
+	most := c.ttl
+	if c.w.ailing != nil {
+		most = 100 * time.Millisecond
+	}
+	c.later(between(c.rng, 0, most), func() {
 		switch {
 		case c.held != b:
 		case b.election != "":

@@ -14,6 +14,7 @@ import (
 type network struct {
 	rng                *rand.Rand
 	loss, tail, double float64
+	steady             bool                                 // every message takes as long
 	cut                map[[2]raftnode.NodeID]time.Duration // one way, until then
 	arriving           []time.Duration                      // of stale messages, the last ten seconds' at least
 }
@@ -64,6 +65,9 @@ func (n *network) chance(p float64) bool { return n.rng.Float64() < p }
 // delay is how long a message takes on any link: now and then very long, so
 // that others overtake it.
 func (n *network) delay() time.Duration {
+	if n.steady {
+		return time.Millisecond
+	}
 	if n.chance(n.tail) {
 		return between(n.rng, time.Millisecond, 3*time.Second)
 	}

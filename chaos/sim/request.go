@@ -24,8 +24,9 @@ func (c *client) ask(q sessions.Sequence) {
 	if a == nil {
 		return
 	}
-	a.tries++
-	if a.tries > 1 {
+	if a.tries++; a.tries == 1 {
+		a.node = c.node
+	} else {
 		c.w.sometimes(retried)
 	}
 	life, tries := c.life, a.tries
@@ -66,7 +67,7 @@ func (c *client) reply(q sessions.Sequence, a *asked, p machine.Reply) {
 	}
 	c.w.check(RealTime, c.w.witness.floor.answered("a request", p.Revision, a.floor))
 	c.w.witness.floor.tell(p.Revision)
-	c.w.ailing.answered(c, a)
+	c.w.ailing.answered(a)
 	if p.Code == machine.SessionNotFound {
 		c.begin()
 		return
