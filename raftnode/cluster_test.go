@@ -265,7 +265,7 @@ func (n *simNode) SendSnapshot(m *raftpb.Message, open func() (io.ReadCloser, er
 // turn gives the node a turn.
 func (n *simNode) turn() {
 	in := n.in
-	in.Took = n.took
+	in.Synced = n.took
 	n.in = Inputs{}
 	last := n.replica.log.last()
 	out, err := n.replica.Turn(n.c.now, in)

@@ -25,6 +25,7 @@ type Group struct {
 	replica *Replica
 	machine Machine
 
+	disk    *timedLog
 	inbox   inbox
 	stop    chan struct{}
 	failure chan error    // holds why the node as a whole cannot go on
@@ -159,7 +160,6 @@ func (g *Group) run() {
 	var err error
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var took time.Duration
 	lastStatus := time.Duration(-1)
 	for !g.stopped() {
 		if err = g.failed(); err != nil {
@@ -173,11 +173,10 @@ func (g *Group) run() {
 		}
 		// 2. The turn.
 		now := g.host.now()
-		in.Took = took
+		in.Synced = g.disk.take()
 		if out, err = g.replica.Turn(now, in); err != nil {
 			break
 		}
-		took = g.host.now() - now
 		// 3. What can be seen from outside.
 		if s := g.replica; lastStatus < 0 || now-lastStatus >= statusEvery || g.outdated(s) {
 			lastStatus = now

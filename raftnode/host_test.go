@@ -109,6 +109,29 @@ func (f *fleet) propose(i int, v string) {
 	}
 }
 
+// A real host measures its disk: with one that has become slow it does not lead on.
+func TestHostWithASlowDiskHandsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 3)
+		l := f.leader()
+		f.fs[l].SetHook(func(op disk.Op) error {
+			if op.Kind == disk.OpSync {
+				time.Sleep(100 * time.Millisecond)
+			}
+			return nil
+		})
+		n := 0
+		f.until("a hand-over", func() bool {
+			n++
+			f.propose(f.leader(), fmt.Sprint("v", n))
+			return f.leader() != l
+		})
+		f.fs[l].SetHook(nil)
+		f.propose(f.leader(), "the end")
+		f.everywhere("the end")
+	})
+}
+
 // has tells, by way of the group's goroutine, whether a value was applied at a node.
 func (f *fleet) has(i int, v string) bool {
 	result := make(chan bool, 1)

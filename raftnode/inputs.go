@@ -8,9 +8,9 @@ import (
 
 // Inputs is all that reached a replica since its last turn. Slices that are empty cost nothing.
 type Inputs struct {
-	// Took is how long the turn before this one took, 0 when nobody measured it. A leader that takes long, and longer than
-	// the others, hands over.
-	Took time.Duration
+	// Synced is how long the log's syncs took in the turn before this one, 0 when nobody measured it. A leader whose disk
+	// takes long, and longer than those of the others, hands over.
+	Synced time.Duration
 	// Messages are raft messages of peers, in the order of arrival. They are checked before raft sees them.
 	Messages []PeerMessage
 	// Payloads are application messages of peers.

@@ -10,10 +10,10 @@ import (
 
 // When a leader finds itself too slow to lead.
 const (
-	// slowTurn is how long a turn with a write takes at least that counts as slow.
-	slowTurn = 50 * time.Millisecond
-	// slowTurns is by how many the slow turns must outnumber the others.
-	slowTurns = 10
+	// slowSync is how long the log's syncs of a turn take at least that count as slow.
+	slowSync = 50 * time.Millisecond
+	// slowSyncs is by how many the slow ones must outnumber the others.
+	slowSyncs = 10
 	// slowPause is after what time at the earliest a leader that gave the lead away, and has it again, does so once more.
 	// Where all are about as slow, the lead does not go round and round.
 	slowPause = 30 * time.Second
@@ -25,12 +25,12 @@ const (
 type pace struct {
 	at    time.Duration // when the last turn began,
 	wrote uint64        // the last entry of its own that it wrote then, 0: it wrote none
-	slow  int           // slow turns more than others
+	slow  int           // slow syncs more than others
 	gave  time.Duration // when the lead was given away for it, 0: never
 }
 
-// judge looks at the turn before this one: how long it took, and whether a majority without this node had on its disks,
-// in half the time, what it wrote.
+// judge looks at the turn before this one: how long the disk took, and whether a majority without this node had on its
+// disks, in half the time, what it wrote.
 func (r *Replica) judge(now time.Duration, in *Inputs) {
 	p := &r.pace
 	index := p.wrote
@@ -42,18 +42,18 @@ func (r *Replica) judge(now time.Duration, in *Inputs) {
 	if index == 0 {
 		return
 	}
-	if in.Took < slowTurn || !r.members.majority(r.acknowledged(index, p.at, p.at+in.Took/2, in.Messages)) {
+	if in.Synced < slowSync || !r.members.majority(r.acknowledged(index, p.at, p.at+in.Synced/2, in.Messages)) {
 		p.slow = max(p.slow-1, 0)
 		return
 	}
 	if p.slow++; planted.On(planted.SlowLeaderStays) {
 		return
 	}
-	if p.slow < slowTurns || r.transfer != nil || p.gave != 0 && now-p.gave < slowPause {
+	if p.slow < slowSyncs || r.transfer != nil || p.gave != 0 && now-p.gave < slowPause {
 		return
 	}
-	r.cfg.Logger.Warn().Dur("took", in.Took).Int("turns", p.slow).
-		Msg("this node leads and is much slower than the others, probably its disk is: it hands leadership over")
+	r.cfg.Logger.Warn().Dur("sync", in.Synced).Int("syncs", p.slow).
+		Msg("this node leads and its disk is much slower than those of the others: it hands leadership over")
 	p.slow, p.gave = 0, now
 	r.beginTransfer(now, TransferRequest{Done: func(err error) {
 		if err != nil {

@@ -206,6 +206,10 @@ func (r *Replica) abortSnapshot() {
 }
 
 func (r *Replica) snapshotDir() string { return snapshotDir(r.cfg.Dir) }
-func (r *Replica) logDir() string      { return path.Join(r.cfg.Dir, "log") }
+
+// logName is the folder of the log in that of the group.
+const logName = "log"
+
+func (r *Replica) logDir() string { return path.Join(r.cfg.Dir, logName) }
 
 func snapshotDir(dir string) string { return path.Join(dir, "snapshots") }

@@ -54,7 +54,7 @@ type node struct {
 	turnSeq  uint64                 // its place among the events; 0: none is planned
 	lastTurn time.Duration          // by its own clock
 	lag      time.Duration          // how long the disk takes in this turn
-	took     time.Duration          // how long the turn took that was begun last
+	synced   time.Duration          // how long it took in the one before
 	busy     time.Duration          // until when the turn takes that was begun last
 	attached map[sessions.ID]*client
 	promised bool // it has fsynced since it promised something last
@@ -165,7 +165,7 @@ func (n *node) down() {
 	n.up = false
 	n.run++
 	n.in, n.calls = raftnode.Inputs{}, nil
-	n.turnSeq, n.lag, n.took, n.paused, n.busy, n.unproven = 0, 0, 0, 0, 0, 0
+	n.turnSeq, n.lag, n.synced, n.paused, n.busy, n.unproven = 0, 0, 0, 0, 0, 0
 }
 
 // stop ends the process in order.
@@ -212,7 +212,7 @@ func (n *node) turn() {
 	}
 	n.lastTurn = local
 	calls, in, run := n.calls, n.in, n.run
-	in.Took = n.took
+	in.Synced = n.synced
 	n.calls, n.in = nil, raftnode.Inputs{Messages: n.spare[:0]}
 	for _, f := range calls {
 		f()
@@ -236,8 +236,8 @@ func (n *node) turn() {
 		next = 0
 	}
 	n.turnSeq = 0
-	n.took = max(n.lag, turnTakes)
-	n.busy = n.w.now + n.took
+	n.synced = n.lag
+	n.busy = n.w.now + max(n.lag, turnTakes)
 	n.wake(next)
 }
 
