@@ -343,7 +343,7 @@ func TestElections(t *testing.T) {
 		for i := range 5 {
 			lead(t, a, fmt.Sprintf("e%d", i), "v")
 		}
-		stand(t, b, "e3", "next")
+		next := stand(t, b, "e3", "next")
 		list, err := c.Elections(t.Context(), "e")
 		if err != nil || len(list) != 5 || list[4].Name != "e4" || list[4].Leader.Value.String() != "v" {
 			t.Errorf("Elections: %+v, %v", list, err)
@@ -365,6 +365,9 @@ func TestElections(t *testing.T) {
 		}
 		if err := a.Close(t.Context()); err != nil {
 			t.Error(err)
+		}
+		if l := <-next; l == nil || l.Term() != 2 {
+			t.Errorf("the next leader: %+v", l)
 		}
 	})
 }
