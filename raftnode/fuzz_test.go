@@ -92,7 +92,8 @@ func (f *forger) message() PeerMessage {
 		m.Snapshot = raftSnapshot(*cmpOr(f.near(r.log.last())), *cmpOr(f.near(r.hard.GetTerm())), r.members)
 	}
 	if flags&32 != 0 && len(f.b) > 0 { // what was left out, and lists with nothing in them
-		_ = proto.UnmarshalOptions{Merge: true}.Unmarshal(f.b[:min(len(f.b), int(f.byte()))], m)
+		n := int(f.byte())
+		_ = proto.UnmarshalOptions{Merge: true}.Unmarshal(f.b[:min(len(f.b), n)], m)
 	}
 	return PeerMessage{From: from, Message: m}
 }
