@@ -10,7 +10,6 @@ import (
 
 	"github.com/conch-lock/conch/api"
 	"github.com/conch-lock/conch/raftnode"
-	"github.com/conch-lock/conch/raftnode/disk"
 	"github.com/conch-lock/conch/raftnode/transport"
 )
 
@@ -90,33 +89,6 @@ func newServerMetrics() *serverMetrics {
 
 func (m *serverMetrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
-}
-
-// timedFS measures the fsyncs.
-type timedFS struct {
-	disk.FS
-	fsync prometheus.Histogram
-}
-
-func (f timedFS) Create(name string) (disk.File, error) { return f.wrap(f.FS.Create(name)) }
-func (f timedFS) Open(name string) (disk.File, error)   { return f.wrap(f.FS.Open(name)) }
-
-func (f timedFS) wrap(file disk.File, err error) (disk.File, error) {
-	if err != nil {
-		return nil, err
-	}
-	return timedFile{file, f.fsync}, nil
-}
-
-type timedFile struct {
-	disk.File
-	fsync prometheus.Histogram
-}
-
-func (f timedFile) Sync() error {
-	began := time.Now()
-	defer func() { f.fsync.Observe(time.Since(began).Seconds()) }()
-	return f.File.Sync()
 }
 
 // collector reads what changes all the time at the moment it is asked for.

@@ -17,6 +17,7 @@ import (
 	"github.com/conch-lock/conch/coordinator/machine"
 	"github.com/conch-lock/conch/locks"
 	"github.com/conch-lock/conch/raftnode"
+	"github.com/conch-lock/conch/raftnode/disk"
 	"github.com/conch-lock/conch/raftnode/transport"
 	"github.com/conch-lock/conch/sessions"
 )
@@ -159,7 +160,7 @@ func (s *Server) startHost() error {
 			contacts = append(contacts, m)
 		}
 	}
-	s.cfg.FS = timedFS{s.cfg.FS, s.metrics.fsync}
+	s.cfg.FS = disk.Timed{FS: s.cfg.FS, Synced: func(_ string, took time.Duration) { s.metrics.fsync.Observe(took.Seconds()) }}
 	var err error
 	s.host, err = raftnode.NewHost(raftnode.HostConfig{
 		Identity: self, Dir: s.cfg.DataDir, FS: s.cfg.FS, Contacts: contacts, Logger: s.log,

@@ -25,7 +25,7 @@ type Group struct {
 	replica *Replica
 	machine Machine
 
-	disk    *timedLog
+	syncs   logTime
 	inbox   inbox
 	stop    chan struct{}
 	failure chan error    // holds why the node as a whole cannot go on
@@ -173,7 +173,7 @@ func (g *Group) run() {
 		}
 		// 2. The turn.
 		now := g.host.now()
-		in.Synced = g.disk.take()
+		in.Synced = g.syncs.take()
 		if out, err = g.replica.Turn(now, in); err != nil {
 			break
 		}

@@ -108,7 +108,6 @@ func (h *Host) StartGroup(cfg GroupConfig) (*Group, error) {
 		id: cfg.ID, cell: cfg.Cell, host: h, machine: cfg.Machine,
 		dir:       path.Join(h.cfg.Dir, cellsDir, cfg.Cell),
 		log:       h.cfg.Logger.With().Str("cell", cfg.Cell).Logger(),
-		disk:      &timedLog{FS: h.cfg.FS, now: h.now},
 		inbox:     inbox{wake: make(chan struct{}, 1)},
 		stop:      make(chan struct{}),
 		failure:   make(chan error, 1),
@@ -121,7 +120,7 @@ func (h *Host) StartGroup(cfg GroupConfig) (*Group, error) {
 	}
 	g.replica, err = NewReplica(ReplicaConfig{
 		Cluster: h.cfg.Identity.Cluster, Group: cfg.ID, Node: h.cfg.Identity.Node,
-		FS: g.disk, Dir: g.dir, Initial: cfg.Initial, Begun: begun, Machine: cfg.Machine,
+		FS: disk.Timed{FS: h.cfg.FS, Synced: g.syncs.synced}, Dir: g.dir, Initial: cfg.Initial, Begun: begun, Machine: cfg.Machine,
 		Outbox:         hostOutbox{h, cfg.ID},
 		MembersChanged: func(m []Member) { h.membersChanged(cfg.ID, m) },
 		Tuning:         cfg.Tuning, Rand: rng, Background: g.background, Logger: g.log,
