@@ -66,9 +66,6 @@ func TestPart(t *testing.T) {
 // TestFailsAtOnce: a layer that cannot run is given up and spins no longer, and the
 // others of its lane go on.
 func TestFailsAtOnce(t *testing.T) {
-	if _, err := exec.LookPath("sh"); err != nil {
-		t.Skip("there is no shell")
-	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	runs := 0
