@@ -57,9 +57,17 @@ func compare(ctx context.Context, o options) (err error) {
 	}
 	for c.round = 1; c.round <= o.rounds && ctx.Err() == nil; c.round++ {
 		c.header.Options = append(c.header.Options, fmt.Sprintf("load average at the beginning of round %d: %s", c.round, loadAverage()))
-		c.floor(ctx)
+		c.set.Round(c.round)
+		// There and back again: who comes early in one round comes late in the next.
+		parts := []func(){func() { c.floor(ctx) }}
 		for _, sys := range systems {
-			c.system(ctx, sys)
+			parts = append(parts, func() { c.system(ctx, sys) })
+		}
+		if c.round%2 == 0 {
+			slices.Reverse(parts)
+		}
+		for _, part := range parts {
+			part()
 		}
 	}
 	if ctx.Err() != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"time"
 
@@ -20,7 +19,7 @@ func (c *comparison) floor(ctx context.Context) {
 	if !c.does("floor") {
 		return
 	}
-	c.header.Recipes[floorColumn] = "no system, but its lower bound: two commits of 256 bytes for a cycle, three processes, a connection each, no state machine"
+	c.header.Recipes[floorColumn] = "no system, but its lower bound: two commits of 256 bytes for a cycle, three processes, a connection each, no state machine; one commit by one client for a hand-over, and after the same rest for a new leader"
 	c.workload(ctx, "floor", floorColumn, func(context.Context) ([]table.Sample, error) { return c.parts() })
 	q := &floor.Quorum{Node: []string{c.self, roleFloor}}
 	dir, err := os.MkdirTemp(c.dir, "floor-")
@@ -38,8 +37,18 @@ func (c *comparison) floor(ctx context.Context) {
 	}
 	defer cluster.Close()
 	for _, n := range c.cycleClients {
-		c.workload(ctx, "floor", floorColumn, func(ctx context.Context) ([]table.Sample, error) {
-			return c.commits(ctx, q, cluster, n)
+		c.commits(ctx, q, cluster, n, func(ctx context.Context, clients []system.Client) ([]table.Sample, error) {
+			return load.Cycles(ctx, c.timing, cluster, clients)
+		})
+	}
+	if c.does("handover") {
+		c.commits(ctx, q, cluster, 1, func(ctx context.Context, clients []system.Client) ([]table.Sample, error) {
+			return load.Queued(ctx, c.timing, cluster, clients[0], c.waiters...)
+		})
+	}
+	if c.does("observers") {
+		c.commits(ctx, q, cluster, 1, func(ctx context.Context, clients []system.Client) ([]table.Sample, error) {
+			return load.Rested(ctx, c.timing, clients[0], c.observers)
 		})
 	}
 }
@@ -66,16 +75,14 @@ func (c *comparison) parts() ([]table.Sample, error) {
 	}, nil
 }
 
-// commits are cycles of two commits.
-func (c *comparison) commits(ctx context.Context, q *floor.Quorum, cluster system.Cluster, clients int) ([]table.Sample, error) {
-	fleet, err := q.Dial(ctx, cluster.Endpoints(), clients)
-	if err != nil {
-		return nil, err
-	}
-	defer fleet.Close()
-	samples, err := load.Cycles(ctx, c.timing, cluster, fleet.Clients)
-	if err != nil {
-		return nil, fmt.Errorf("bare quorum commit: %w", err)
-	}
-	return samples, nil
+// commits runs a workload with clients that commit.
+func (c *comparison) commits(ctx context.Context, q *floor.Quorum, cluster system.Cluster, clients int, do work) {
+	c.workload(ctx, "floor", floorColumn, func(ctx context.Context) ([]table.Sample, error) {
+		fleet, err := q.Dial(ctx, cluster.Endpoints(), clients)
+		if err != nil {
+			return nil, err
+		}
+		defer fleet.Close()
+		return do(ctx, fleet.Clients)
+	})
 }

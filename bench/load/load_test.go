@@ -181,6 +181,40 @@ func TestObservers(t *testing.T) {
 	}
 }
 
+// TestCommits: the floor's times are in the rows of the workloads that they bound.
+func TestCommits(t *testing.T) {
+	ctx, _, cluster, clients := start(t, 0, 12)
+	commits := []system.Client{slow{5 * time.Millisecond}}
+	queued, err := load.Queued(ctx, short, cluster, commits[0], 11)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rested, err := load.Rested(ctx, short, commits[0], 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	handed, err := load.HandOver(ctx, short, cluster, clients)
+	if err != nil {
+		t.Fatal(err)
+	}
+	observed, err := load.Observers(ctx, short, clients)
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := make(map[table.Row]bool)
+	for _, s := range append(handed, observed...) {
+		of[s.Row] = true
+	}
+	for _, s := range append(queued, rested...) {
+		if !of[s.Row] || s.Value < 5 || s.Value > 100 {
+			t.Errorf("%+v: a commit takes 5 ms", s)
+		}
+	}
+	if len(queued) != 2 || len(rested) != 2 {
+		t.Errorf("%v, %v", queued, rested)
+	}
+}
+
 func TestIdle(t *testing.T) {
 	ctx, sys, cluster, _ := start(t, 0, 1)
 	samples, err := load.Idle(ctx, 50*time.Millisecond, cluster, sys, 0, 10, 50*time.Millisecond)

@@ -29,7 +29,7 @@ func (s *Set) JSON(h Header) ([]byte, error) {
 			if !ok {
 				continue
 			}
-			v := jsonCell{Median: m, Rounds: s.values[cell{r, c}]}
+			v := jsonCell{Median: m, Rounds: s.Rounds(r, c)}
 			if ratio, ok := s.Ratio(r, c); ok {
 				v.Ratio = &ratio
 			}

@@ -48,7 +48,7 @@ func (s *Set) Markdown(h Header) []byte {
 		}
 	}
 	list("Columns:", columns)
-	fmt.Fprintf(&b, "Medians of the rounds; in brackets how many times better %s is (below 1: worse).\n\n", s.columns[0])
+	fmt.Fprintf(&b, "Medians of the rounds; in brackets how many times better %s is (below 1: worse), the median of what it was in each round.\n\n", s.columns[0])
 	for _, c := range s.columns {
 		if with := s.like[c]; slices.Contains(s.columns, with) {
 			fmt.Fprintf(&b, "Of %s, after \"like\", how many times better %s is, which has as many connections.\n\n", c, with)

@@ -10,7 +10,8 @@ type Set struct {
 	kinds   []string
 	columns []string
 	rows    []Row
-	values  map[cell][]float64 // a value a round
+	values  map[cell][]value
+	round   int
 	notes   []string
 	like    map[string]string // by column: one that it is compared with, too
 }
@@ -20,17 +21,26 @@ type cell struct {
 	column string
 }
 
+// value is what one round measured.
+type value struct {
+	round int
+	value float64
+}
+
 // New makes an empty set. Rows come in the order of their kinds, then in that in
 // which they were added; the first column is what the others are compared with.
 func New(kinds, columns []string) *Set {
-	return &Set{kinds: kinds, columns: columns, values: make(map[cell][]float64), like: make(map[string]string)}
+	return &Set{kinds: kinds, columns: columns, values: make(map[cell][]value), like: make(map[string]string)}
 }
 
 // Like has a column compared with another one, besides the first: one that does
 // what it does in the same way.
 func (s *Set) Like(column, with string) { s.like[column] = with }
 
-// Add adds the samples of one column in one round.
+// Round says which round the samples are of that are added from now on.
+func (s *Set) Round(n int) { s.round = n }
+
+// Add adds the samples of one column in this round.
 func (s *Set) Add(column string, samples []Sample) {
 	if !slices.Contains(s.columns, column) {
 		s.columns = append(s.columns, column)
@@ -40,7 +50,7 @@ func (s *Set) Add(column string, samples []Sample) {
 			s.rows = append(s.rows, m.Row)
 		}
 		at := cell{m.Row, column}
-		s.values[at] = append(s.values[at], m.Value)
+		s.values[at] = append(s.values[at], value{s.round, m.Value})
 	}
 }
 
@@ -60,42 +70,57 @@ func (s *Set) Rows() []Row {
 	return rows
 }
 
+// Rounds are the values of a cell, one for each round in which it was measured.
+func (s *Set) Rounds(r Row, column string) []float64 {
+	var l []float64
+	for _, v := range s.values[cell{r, column}] {
+		l = append(l, v.value)
+	}
+	return l
+}
+
 // Median is the value of a cell; false: it was not measured.
-func (s *Set) Median(r Row, column string) (float64, bool) {
-	values := slices.Sorted(slices.Values(s.values[cell{r, column}]))
-	if len(values) == 0 {
+func (s *Set) Median(r Row, column string) (float64, bool) { return median(s.Rounds(r, column)) }
+
+// median is the middle one of values, or the mean of the two in the middle;
+// false: there are none.
+func median(values []float64) (float64, bool) {
+	values = slices.Sorted(slices.Values(values))
+	n := len(values)
+	if n == 0 {
 		return 0, false
 	}
-	return values[len(values)/2], true
+	return (values[(n-1)/2] + values[n/2]) / 2, true
 }
 
-// Spread is the least and the largest value of a cell.
-func (s *Set) Spread(r Row, column string) (least, most float64) {
-	values := s.values[cell{r, column}]
-	if len(values) == 0 {
-		return 0, 0
-	}
-	return slices.Min(values), slices.Max(values)
-}
-
-// Ratio says how many times better the first column is than another; false:
-// one of them was not measured, or is zero.
+// Ratio says how many times better the first column is than another: the median
+// of what it was in each round, since a machine may be faster in one round than
+// in the next one. False: there is no round that measured both, or one is zero.
 func (s *Set) Ratio(r Row, column string) (float64, bool) { return s.ratio(r, s.columns[0], column) }
 
-// LikeRatio says how many times better the column that is like another is; false:
-// there is none, or one of them was not measured, or is zero.
+// LikeRatio says how many times better the column that is like another is, as
+// Ratio does; false: there is none, or nothing to compare.
 func (s *Set) LikeRatio(r Row, column string) (float64, bool) {
 	return s.ratio(r, s.like[column], column)
 }
 
 func (s *Set) ratio(r Row, to, column string) (float64, bool) {
-	first, ok := s.Median(r, to)
-	other, also := s.Median(r, column)
-	if !ok || !also || column == to || first == 0 || other == 0 {
+	if column == to {
 		return 0, false
 	}
-	if r.Better == Less {
-		return other / first, true
+	var ratios []float64
+	for _, first := range s.values[cell{r, to}] {
+		for _, other := range s.values[cell{r, column}] {
+			switch {
+			case first.round != other.round:
+			case first.value == 0 || other.value == 0:
+				return 0, false
+			case r.Better == Less:
+				ratios = append(ratios, other.value/first.value)
+			default:
+				ratios = append(ratios, first.value/other.value)
+			}
+		}
 	}
-	return first / other, true
+	return median(ratios)
 }

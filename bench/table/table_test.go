@@ -16,7 +16,8 @@ var (
 
 func filled() *table.Set {
 	s := table.New([]string{"a", "b"}, []string{"Us", "Them"})
-	for _, v := range []float64{100, 300, 200} { // the median is not the last
+	for i, v := range []float64{100, 300, 200} { // the median is not the last
+		s.Round(i)
 		s.Add("Us", []table.Sample{{Row: rate, Value: v}, {Row: latency, Value: v / 100}})
 	}
 	s.Add("Them", []table.Sample{{Row: rate, Value: 50}, {Row: latency, Value: 1}})
@@ -39,6 +40,25 @@ func TestMedianAndRatio(t *testing.T) {
 	}
 	if _, ok := s.Ratio(early, "Ground"); ok {
 		t.Error("a ratio to what was not measured")
+	}
+}
+
+// TestRoundsAreCompared: a machine that gets slower from round to round changes
+// no ratio, nor does a round in which one of the two was not measured.
+func TestRoundsAreCompared(t *testing.T) {
+	s := table.New([]string{"b"}, []string{"Us", "Them"})
+	for round, slow := range []float64{1, 2, 16} {
+		s.Round(round)
+		s.Add("Us", []table.Sample{{Row: latency, Value: slow}})
+		if round > 0 {
+			s.Add("Them", []table.Sample{{Row: latency, Value: 3 * slow}})
+		}
+	}
+	if v, ok := s.Ratio(latency, "Them"); !ok || v != 3 {
+		t.Errorf("three times in each round is %v, %v", v, ok)
+	}
+	if v, _ := s.Median(latency, "Them"); v != 27 {
+		t.Errorf("the median of 6 and 48 is %v", v)
 	}
 }
 
