@@ -63,7 +63,7 @@ func (c *client) proclaimed(q sessions.Sequence, p machine.Reply) {
 	if p.Code == machine.NotHolder && !loose(b.election) {
 		c.w.fail(Beliefs, "client %d: its proclamation as leader of %s with token %d was refused: %s", c.id, b.election, b.token, p.Message)
 	}
-	c.later(between(c.rng, 0, c.ttl/4), func() { c.lead(b) })
+	c.later(between(c.rng, 0, c.holding()/4), func() { c.lead(b) })
 }
 
 // leave resigns or hands over: to somebody who waits, or to some client that may

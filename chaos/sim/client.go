@@ -127,7 +127,7 @@ func (c *client) begin() {
 	c.open = map[sessions.Sequence]*asked{}
 	c.answered = map[sessions.Sequence]bool{}
 	binary.BigEndian.PutUint64(c.nonce[:], uint64(c.id)<<32|uint64(c.life))
-	c.ttl = []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second}[c.rng.IntN(4)]
+	c.ttl = c.w.set.ttls()[c.rng.IntN(4)]
 	c.deadline = c.local() + safely(c.ttl)
 	c.w.witness.byNonce[c.nonce] = &opening{client: c, safe: c.deadline}
 	c.openSession()
@@ -270,7 +270,7 @@ func (c *client) alive(n uint64) {
 func (c *client) endBelief() { c.held = nil }
 
 // rest waits a little before the next act.
-func (c *client) rest() { c.later(between(c.rng, 0, 300*time.Millisecond), c.act) }
+func (c *client) rest() { c.later(c.w.set.pace*between(c.rng, 0, 300*time.Millisecond), c.act) }
 
 // releasing says whether the client gives something back of that session.
 func (c *client) releasing(id sessions.ID) bool {

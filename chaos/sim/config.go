@@ -14,6 +14,7 @@ type Config struct {
 	Seed    uint64
 	Nodes   int           // that the cell begins with; 3, and 5 for every fourth seed
 	Clients int           // default 6
+	Pace    int           // how many times as long they rest as in the busiest runs
 	Length  time.Duration // of the time with faults; default 60 s
 	Work    Work          // what clients do
 	Only    []int         // the numbers of the planned faults that happen; nil: all, empty: none
@@ -48,6 +49,9 @@ func (c Config) String() string {
 	}
 	if c.Clients != 0 {
 		b += fmt.Sprint(" clients=", c.Clients)
+	}
+	if c.Pace != 0 {
+		b += fmt.Sprint(" pace=", c.Pace)
 	}
 	if c.Length != 0 {
 		b += fmt.Sprint(" length=", c.Length)
@@ -84,6 +88,8 @@ func Parse(s string) (Config, error) {
 			c.Nodes, err = strconv.Atoi(value)
 		case "clients":
 			c.Clients, err = strconv.Atoi(value)
+		case "pace":
+			c.Pace, err = strconv.Atoi(value)
 		case "length":
 			c.Length, err = time.ParseDuration(value)
 		case "work":
@@ -98,10 +104,10 @@ func Parse(s string) (Config, error) {
 				c.Only = append(c.Only, i)
 			}
 		default:
-			err = fmt.Errorf("known are nodes, clients, length, work and faults")
+			err = fmt.Errorf("known are nodes, clients, pace, length, work and faults")
 		}
-		if err == nil && (c.Nodes < 0 || c.Nodes > 9 || c.Clients < 0 || c.Clients > 1000 || c.Length < 0) {
-			err = fmt.Errorf("allowed are up to 9 nodes, up to 1,000 clients and a length of no less than 0")
+		if err == nil && (c.Nodes < 0 || c.Nodes > 9 || c.Clients < 0 || c.Clients > 1000 || c.Pace < 0 || c.Pace > 100 || c.Length < 0) {
+			err = fmt.Errorf("allowed are up to 9 nodes, up to 1,000 clients, a pace of up to 100 and a length of no less than 0")
 		}
 		if err != nil {
 			return c, fmt.Errorf("%q: %w", f, err)

@@ -25,7 +25,7 @@ func (c *client) useKeys() {
 			c.write()
 		}
 	}
-	c.later(between(c.rng, 100*time.Millisecond, 1400*time.Millisecond), c.useKeys)
+	c.later(c.w.set.pace*between(c.rng, 100*time.Millisecond, 1400*time.Millisecond), c.useKeys)
 }
 
 // value is one that nobody else puts: the client, its session and the request.

@@ -134,7 +134,7 @@ func (c *client) granted(g *machine.Claimed) {
 				c.id, g.Names, g.Token, other.id, other.held.token, other.clock.real(other.deadline))
 		}
 	}
-	most := c.ttl
+	most := c.holding()
 	if c.w.ailing != nil {
 		most = 100 * time.Millisecond
 	}
@@ -148,6 +148,9 @@ func (c *client) granted(g *machine.Claimed) {
 		}
 	})
 }
+
+// holding bounds how long the client keeps what others wait for.
+func (c *client) holding() time.Duration { return min(c.ttl, 5*time.Second) }
 
 // believes says whether the client thinks that it holds a lock, paused or not.
 func (c *client) believes() bool { return c.held != nil && c.local() < c.deadline }

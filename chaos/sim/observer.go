@@ -102,7 +102,7 @@ func (o *observer) look() {
 	if n := o.w.nodes[o.node]; n.up && o.w.now >= n.paused {
 		o.read(n)
 	}
-	wait := between(o.rng, 20*time.Millisecond, 300*time.Millisecond)
+	wait := o.w.set.pace * between(o.rng, 20*time.Millisecond, 300*time.Millisecond)
 	if o.rng.IntN(50) == 0 { // long enough for the history to be gone
 		wait += between(o.rng, time.Second, 15*time.Second)
 	}

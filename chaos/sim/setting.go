@@ -19,6 +19,7 @@ type setting struct {
 	tuning  raftnode.Tuning
 	limits  machine.Limits
 	ailment ailment
+	pace    time.Duration // how many times as long clients and observers rest as in the busiest runs
 }
 
 func newSetting(rng *rand.Rand, cfg Config) setting {
@@ -59,6 +60,16 @@ func newSetting(rng *rand.Rand, cfg Config) setting {
 	if s.work&Ailing != 0 {
 		s.work, s.weights, s.ailment = Ailing, [faultKinds]int{}, ailment(rng.IntN(int(ailments)))
 	}
+	// A cell of which little is asked, with the long TTLs of such use, comes to
+	// states that a busy one never has: nothing but time in its entries, watches
+	// that hear nothing, followers that are behind with nothing to bring them up.
+	s.pace = time.Duration(pick(1, 3, 10, 10))
+	if cfg.Pace != 0 {
+		s.pace = time.Duration(cfg.Pace)
+	}
+	if s.work&(Crowd|Ailing) != 0 {
+		s.pace = 1
+	}
 	return s
 }
 
@@ -81,4 +92,12 @@ func drawWork(rng *rand.Rand) Work {
 // election is how long a follower waits for its leader at the least.
 func (s *setting) election() time.Duration {
 	return time.Duration(s.tuning.ElectionTicks) * s.tuning.Tick
+}
+
+// ttls is what clients draw the TTL of a session from.
+func (s *setting) ttls() [4]time.Duration {
+	if s.pace > 1 {
+		return [...]time.Duration{time.Second, 3 * time.Second, 10 * time.Second, 20 * time.Second}
+	}
+	return [...]time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second}
 }
