@@ -17,7 +17,7 @@ const (
 	allocsOfHandOver = 21.1 // a release that grants the next, and queueing again, in an entry of their own
 	allocsOfHeard    = 2.1  // a keep-alive
 	allocsOfRestored = 4.6  // a held lock, from a snapshot; a tenth of a session is its part
-	allocsOfPiece    = 4.2  // of each 64 KiB of a snapshot, into memory that is used again
+	allocsOfPiece    = 4.5  // of each 64 KiB of a snapshot, into memory that is used again
 	bytesOfSession   = 450  // in memory, of one that only lives
 	bytesOfAcquire   = 44   // in the log, with a name of 12 bytes
 )

@@ -11,7 +11,7 @@ const (
 	allocsOfPut     = 2.7  // of a record that exists, in a batch of 200
 	allocsOfRange   = 0.15 // of each record of a hundred
 	allocsOfEvent   = 0.16 // of each change of a hundred
-	allocsOfPiece   = 4.1  // of each 64 KiB of a snapshot, into memory that is used again
+	allocsOfPiece   = 4.3  // of each 64 KiB of a snapshot, into memory that is used again
 	allocsOfRestore = 2.1  // of each record of a snapshot
 )
 
