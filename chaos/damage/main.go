@@ -10,12 +10,15 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/conch-lock/conch/chaos/tally"
 )
 
 func main() {
 	var cfg config
 	flag.IntVar(&cfg.injections, "injections", 1000, "how many")
 	flag.Uint64Var(&cfg.seed, "seed", 1, "of the first; each has the next")
+	flag.StringVar(&cfg.tally, "tally", "", "a file into which to write what was done, as JSON")
 	whole := flag.Bool("whole", false, "put whole directories back to older copies instead, with the other two nodes up")
 	flag.Parse()
 	if *whole {
@@ -40,6 +43,7 @@ type config struct {
 	injections int
 	seed       uint64
 	order      order
+	tally      string // a file for what was done; empty: none
 }
 
 // perStage is how many injections begin from the disks of one cell.
@@ -62,6 +66,7 @@ func run(cfg config, w io.Writer) (bool, error) {
 	defer func() { crand.Reader = reader }()
 	began := time.Now()
 	counts, reasons, bad := map[string]int{}, map[string]string{}, 0
+	sum := tally.New()
 	var s *stage
 	seed := cfg.seed
 	for done := 0; done < cfg.injections; seed++ {
@@ -79,6 +84,8 @@ func run(cfg config, w io.Writer) (bool, error) {
 		}
 		done++
 		counts[fmt.Sprintf("%-20s %s", r.kind, r.outcome)]++
+		sum.Faults[r.kind]++
+		sum.Counts[tally.Injections]++
 		if r.reason != "" && reasons[r.kind] == "" {
 			reasons[r.kind] = r.reason
 		}
@@ -95,6 +102,11 @@ func run(cfg config, w io.Writer) (bool, error) {
 	}
 	for _, k := range slices.Sorted(maps.Keys(reasons)) {
 		fmt.Fprintf(w, "such as, %s: %s\n", k, reasons[k])
+	}
+	if cfg.tally != "" {
+		if err := sum.Write(cfg.tally); err != nil {
+			return false, err
+		}
 	}
 	if bad > 0 {
 		fmt.Fprintf(w, "%d VIOLATIONS\n", bad)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/conch-lock/conch/chaos/check"
+	"github.com/conch-lock/conch/chaos/tally"
 )
 
 // patience is for how long virtual time may stand still, on a real clock. It does
@@ -71,6 +72,11 @@ func TestCell(t *testing.T) {
 		}
 	}
 	t.Logf("%d runs:\n%s", len(seeds), list(all.counts))
+	if file := os.Getenv("CONCH_SHELL_TALLY"); file != "" {
+		if err := all.tally(len(seeds)).Write(file); err != nil {
+			t.Error(err)
+		}
+	}
 	if len(seeds) < enough {
 		return
 	}
@@ -90,7 +96,7 @@ func sometimes() []string {
 		"network: given up in silence", "network: reset", "network: writes that stood still",
 	}
 	for _, kind := range kinds() {
-		out = append(out, "fault: "+kind)
+		out = append(out, hit+kind)
 	}
 	for _, c := range check.Judge(&check.History{}).Counts {
 		out = append(out, judged(c))
@@ -105,6 +111,29 @@ func judged(c check.Count) string { return "judged: " + c.Checker + ": " + c.Wha
 type totals struct {
 	mu     sync.Mutex
 	counts map[string]int
+}
+
+// What of the counts is told to who adds up several layers.
+const (
+	checked = "operations"
+	ordered = "operations put in order without revisions"
+	hit     = "fault: "
+)
+
+// tally is what so many runs did.
+func (x *totals) tally(runs int) *tally.Tally {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	out := tally.New()
+	for _, kind := range kinds() {
+		out.Faults[kind] = uint64(x.counts[hit+kind])
+	}
+	out.Counts[tally.Seeds] = uint64(runs)
+	out.Counts[tally.Checked] = uint64(x.counts[checked])
+	out.Counts[tally.Ordered] = uint64(x.counts[ordered])
+	// All are the three that there are.
+	out.Counts[tally.Crashes] = uint64(x.counts[hit+"power"] + 3*x.counts[hit+"power all"])
+	return out
 }
 
 func (x *totals) add(counts map[string]int) {
@@ -165,8 +194,8 @@ func run(t *testing.T, s settings, all *totals) {
 		for _, v := range opinion.Violations {
 			wrong = append(wrong, v.String())
 		}
-		w.history.counts["operations put in order without revisions"] = opinion.Operations
-		w.history.counts["operations"] = len(h.Operations)
+		w.history.counts[ordered] = opinion.Operations
+		w.history.counts[checked] = len(h.Operations)
 		w.history.counts["revisions replayed"] = int(h.AuditTo)
 	}
 	t.Logf("seed %d: %v of virtual time in %v, judged in %v:\n%s", s.Seed, virtual.Round(time.Millisecond), took.Round(time.Millisecond),

@@ -1,0 +1,96 @@
+package tally
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+)
+
+// What is counted, beside faults.
+const (
+	// Checked are operations of clients whose answers were held against what the
+	// cell says it did, in its order.
+	Checked = "operations checked against the order that the cell tells"
+	// Ordered are operations for which an order was searched for, and found,
+	// without trusting the cell's.
+	Ordered = "operations put in order by porcupine"
+	// PowerCuts are real file systems that lost what was not synced.
+	PowerCuts = "power cuts of real file systems"
+	// Crashes are nodes whose disks in memory lost what was not synced.
+	Crashes = "power cuts in memory"
+	// Injections are damages of files of a node.
+	Injections = "damages of files"
+	// Executions are inputs that fuzz targets were run with.
+	Executions = "inputs of fuzz targets"
+	// Seeds are runs in virtual time, each from a seed.
+	Seeds = "seeds in virtual time"
+)
+
+// Tally is what one layer did.
+type Tally struct {
+	Faults map[string]uint64 // that took effect, by kind; 0: it might have happened and did not
+	Vain   map[string]uint64 // that were tried and came to nothing, by kind
+	Counts map[string]uint64 // by what is counted
+	Active float64           // seconds of real time in which faults were brought
+}
+
+// New is one in which nothing has happened.
+func New() *Tally {
+	return &Tally{Faults: map[string]uint64{}, Vain: map[string]uint64{}, Counts: map[string]uint64{}}
+}
+
+// Add adds another one; nil adds nothing.
+func (t *Tally) Add(o *Tally) {
+	if o == nil {
+		return
+	}
+	for _, pair := range [][2]map[string]uint64{{t.Faults, o.Faults}, {t.Vain, o.Vain}, {t.Counts, o.Counts}} {
+		for k, n := range pair[1] {
+			pair[0][k] += n
+		}
+	}
+	t.Active += o.Active
+}
+
+// Total is how many faults took effect.
+func (t *Tally) Total() (n uint64) {
+	for _, of := range t.Faults {
+		n += of
+	}
+	return n
+}
+
+// Never are the kinds of faults that might have happened and never took effect.
+func (t *Tally) Never() []string {
+	var out []string
+	for _, kind := range slices.Sorted(maps.Keys(t.Faults)) {
+		if t.Faults[kind] == 0 {
+			out = append(out, kind)
+		}
+	}
+	return out
+}
+
+// Write puts it into a file.
+func (t *Tally) Write(file string) error {
+	b, err := json.MarshalIndent(t, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, append(b, '\n'), 0o644)
+}
+
+// Read reads what Write has written.
+func Read(file string) (*Tally, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	t := New()
+	if err := json.Unmarshal(b, t); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return t, nil
+}

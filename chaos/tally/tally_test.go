@@ -1,0 +1,40 @@
+package tally_test
+
+import (
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/conch-lock/conch/chaos/tally"
+)
+
+// TestTally: what two layers wrote is added up, and what happened in neither is
+// named.
+func TestTally(t *testing.T) {
+	dir := t.TempDir()
+	sum := tally.New()
+	for name, one := range map[string]*tally.Tally{
+		"a": {Faults: map[string]uint64{"kill": 2, "split": 0, "ring": 0}, Counts: map[string]uint64{tally.Checked: 5}, Active: 1.5},
+		"b": {Faults: map[string]uint64{"kill": 1, "ring": 4}, Vain: map[string]uint64{"split": 3}, Counts: map[string]uint64{tally.Checked: 7, tally.Ordered: 1}, Active: 2},
+	} {
+		file := filepath.Join(dir, name)
+		if err := one.Write(file); err != nil {
+			t.Fatal(err)
+		}
+		read, err := tally.Read(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum.Add(read)
+	}
+	sum.Add(nil)
+	if sum.Total() != 7 || sum.Faults["kill"] != 3 || sum.Vain["split"] != 3 || sum.Counts[tally.Checked] != 12 || sum.Counts[tally.Ordered] != 1 || sum.Active != 3.5 {
+		t.Errorf("%+v", sum)
+	}
+	if never := sum.Never(); !slices.Equal(never, []string{"split"}) {
+		t.Errorf("never: %q", never)
+	}
+	if _, err := tally.Read(filepath.Join(dir, "none")); err == nil {
+		t.Error("a file that is not there was read")
+	}
+}
