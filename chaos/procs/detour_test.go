@@ -47,16 +47,14 @@ func listenIn(t *testing.T, space, address string) net.Listener {
 // TestDetour: a connection that is open goes on over the detour, where its
 // packets are late or out of order, is cut there as well, and comes back.
 func TestDetour(t *testing.T) {
-	if err := networkTools(); err != nil || os.Geteuid() != 0 {
-		t.Skipf("it needs root and tools: %v", err)
-	}
+	needNetwork(t)
 	w, err := newNetwork(2, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer w.close()
 	if w.detour == nil {
-		t.Skip("there is no " + tunDevice)
+		leaveOut(t, errNoTun)
 	}
 	l := listenIn(t, w.spaces[0], w.hosts[0].Address+":7000")
 	go func() { // ends with the listener

@@ -12,9 +12,9 @@
 //
 // As root each node runs in a network namespace of its own, joined by a bridge;
 // otherwise all run on the loopback address, and the faults of the network are
-// left out. The seed decides which faults come when, and what the clients try.
-// It does not decide how the processes run: the same seed gives the same plan
-// and not the same history.
+// left out. The seed decides which faults come in which order, and what the clients
+// try. It does not decide how the processes run, and so when what a fault needs is
+// free: the same seed gives the same plan and not the same history.
 //
 //  1. A cluster is started. A client is stopped between looking at its lock and
 //     writing, once to a store without a fence check, where the late write must
@@ -24,11 +24,13 @@
 //     and in transactions; some stay with one node, some go where the leader is,
 //     some are processes of their own. Watchers and observers follow all of it
 //     while history is compacted behind them. Everything is recorded.
-//  3. Faults come, up to four at a time: processes killed, ended, stopped and
-//     started, one or all; links cut one way or both, flapping, losing, delaying,
-//     doubling and reordering packets; connections of clients and of nodes broken;
-//     leadership handed over; power cut; a sync that fails; logs that nobody reads;
-//     clients stopped and killed.
+//  3. Faults come, up to four at a time: processes killed, ended, stopped, frozen
+//     and started, one or all; links cut one way or both, around one node or in any
+//     shape, flapping, losing, delaying, doubling and reordering packets;
+//     connections of clients and of nodes broken; leadership handed over; power
+//     cut; a sync that fails; a file damaged near the end; logs that nobody reads;
+//     clients stopped and killed. Every kind comes once before chance has most of
+//     them.
 //  4. Now and then everything heals, and every client must get a lock within
 //     fifteen seconds. In the end as well, and then package check judges the
 //     whole history, and what the cell tells of its locks is held against it.
@@ -41,9 +43,11 @@
 // detector (-binary) the first race ends a node.
 //
 // The exit code is 0 when nothing was violated, 1 when something was (the folder
-// with the logs stays), 2 when the run itself failed, which does not keep what
-// had happened until then from being judged. A run that is killed leaves links,
-// namespaces and mounts behind, which the next one removes.
+// with the logs stays) or, in a run of five minutes or more, when a kind of fault
+// never took effect or there was nothing of a kind to judge, 2 when the run itself
+// failed, which does not keep what had happened until then from being judged. A run
+// that is killed leaves links, namespaces and mounts behind, which the next one
+// removes.
 //
 // It needs Linux, for nftables, bridges, TUN devices and file systems that can be
 // shut down.

@@ -17,7 +17,8 @@ import (
 // fault is one thing that goes wrong.
 type fault struct {
 	kind   string
-	nodes  []int // that it keeps from working; nobody else may have them
+	nodes  []int // that nobody else may have; hurts says which of them it keeps from working
+	hurts  []int // nil: all of them
 	toward int   // the only other node that it keeps them from, plus one; 0: more than that
 	space  space
 	also   []space // more that nobody else may have
@@ -53,17 +54,24 @@ func (r *runner) choices() []choice {
 	}
 	if r.net != nil {
 		list = append(list, choice{6, "isolated", r.isolated}, choice{5, "one way", r.oneWay}, choice{4, "peers cut", r.peersCut},
-			choice{3, "clients cut", r.clientsCut}, choice{3, "flapping", r.flapping}, choice{3, "loss", r.lossy}, choice{4, "ss -K", r.reset})
+			choice{3, "clients cut", r.clientsCut}, choice{3, "flapping", r.flapping}, choice{3, "loss", r.lossy}, choice{4, "ss -K", r.reset},
+			choice{3, "bridge", r.bridge})
+		if r.cfg.nodes > 3 { // of three, one alone is isolated, and a ring has every link
+			list = append(list, choice{4, "split in two", r.split}, choice{2, "split one way", r.splitOneWay}, choice{3, "ring", r.ring})
+		}
 		if r.net.detour != nil {
 			list = append(list, choice{4, "packets late", r.late}, choice{4, "packets out of order", r.disordered})
 		}
 	}
-	list = append(list, choice{2, "rolling restart", r.rolling}, choice{3, "few files", r.fewFiles}, choice{1, "file damaged", r.damaged}, choice{3, "log not read", r.logBlocked})
+	list = append(list, choice{2, "rolling restart", r.rolling}, choice{3, "few files", r.fewFiles}, choice{1, fileDamaged, r.damaged}, choice{3, "log not read", r.logBlocked})
 	if len(r.orders) > 0 {
 		list = append(list, choice{3, "a sync fails", r.syncFails})
 	}
 	if r.clocks != nil {
 		list = append(list, choice{5, "clock rate", r.clockRate}, choice{4, "clock jumps", r.clockJump}, choice{3, "wall clock jumps", r.wallJump})
+	}
+	if frost() != nil {
+		list = append(list, choice{4, "frozen", r.frozen}, choice{1, "frozen, all", r.allFrozen})
 	}
 	if groups() {
 		list = append(list, choice{3, "little CPU", r.littleCPU}, choice{2, "little memory", r.littleMemory})
@@ -79,6 +87,14 @@ type choice struct {
 	weight int
 	kind   string
 	make   func() *fault // nil: it cannot happen now
+}
+
+// last is 1 for what has its time near the end of a run, and 0 for all else.
+func (c choice) last() int {
+	if c.kind == fileDamaged {
+		return 1
+	}
+	return 0
 }
 
 // span is between the two by chance.
@@ -248,10 +264,8 @@ func (r *runner) oneWay() *fault {
 	i := r.victim()
 	others, toward := r.net.others(i), 0
 	if r.rng.IntN(2) == 0 {
-		others = others[:1]
-		if toward = 1; i == 0 {
-			toward = 2
-		}
+		j := (i + 1 + r.rng.IntN(r.cfg.nodes-1)) % r.cfg.nodes
+		others, toward = []string{r.net.hosts[j].Address}, j+1
 	}
 	length := r.span(100*time.Millisecond, 8*time.Second)
 	f := r.filter(i, length, nil, drop("daddr", others...))

@@ -174,9 +174,13 @@ func (r *runner) diskFull() *fault {
 		}}
 }
 
+// fileDamaged is the kind of fault that comes near the end: a node that refuses
+// to start stays down, since there is no way back for it yet.
+const fileDamaged = "file damaged"
+
 // damaged: a file of the log or a snapshot is damaged while the node is down. It
-// repairs that or refuses to start and says why; then it stays down, since there
-// is no way back for it yet. Only a minority is ever damaged.
+// repairs that or refuses to start and says why, and then stays down. Only a
+// minority is ever damaged, in the last sixth of a run.
 func (r *runner) damaged() *fault {
 	dead := 0
 	for i := range r.dead {
@@ -184,10 +188,10 @@ func (r *runner) damaged() *fault {
 			dead++
 		}
 	}
-	i := r.victim()
-	if dead >= (r.cfg.nodes-1)/2 || now()-r.began < r.cfg.length*2/3 {
+	if dead >= (r.cfg.nodes-1)/2 || now()-r.stormed < r.cfg.length*5/6 {
 		return nil
 	}
+	i := r.victim()
 	seed := r.rng.Uint64()
 	var hit string
 	return &fault{nodes: []int{i}, length: r.span(0, time.Second),

@@ -127,6 +127,11 @@ func (g *group) set(file, value string) error {
 // end gives its process back to the group above and removes it.
 func (g *group) end(pid int) error {
 	_ = os.WriteFile(filepath.Join(filepath.Dir(g.dir), "cgroup.procs"), []byte(strconv.Itoa(pid)), 0o644) // it may have ended
+	return g.remove()
+}
+
+// remove removes it when its last process has left.
+func (g *group) remove() error {
 	for range 100 {
 		if err := os.Remove(g.dir); err == nil || os.IsNotExist(err) {
 			return nil

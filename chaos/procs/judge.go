@@ -41,6 +41,21 @@ func (r *runner) look(ctx context.Context) {
 // that is judged, but where power is cut and nothing else is done.
 const longRun = 5 * time.Minute
 
+// neverHappened says which kinds of faults never took effect, of a run that is long
+// enough for all of them.
+func (r *runner) neverHappened(ctx context.Context, report *report) []string {
+	if r.cfg.length < longRun || report.stuck || ctx.Err() != nil || len(r.history.wrongs()) > 0 || len(report.violations) > 0 {
+		return nil // it was broken off
+	}
+	var out []string
+	for _, kind := range sortedNames(report.faults) {
+		if report.faults[kind] == 0 {
+			out = append(out, fmt.Sprintf("in a run of %v a fault never took effect: %s (tried %d times)", r.cfg.length, kind, report.vain[kind]))
+		}
+	}
+	return out
+}
+
 // kept is how many revisions compaction leaves.
 const kept = 2000
 

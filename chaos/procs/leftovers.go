@@ -78,6 +78,17 @@ func sweep() []string {
 			}
 		}
 	}
+	for _, f := range freezers {
+		dirs, _ := filepath.Glob(filepath.Join(f.dir, "conch-chaos-*"))
+		for _, d := range dirs {
+			if orphaned(filepath.Base(d)) { // what is frozen there was killed, and does not know it
+				remove("group "+d, func() error {
+					g := &group{d}
+					return errors.Join(g.set(f.file, f.thaw), g.remove())
+				})
+			}
+		}
+	}
 	mounts, _ := os.ReadFile("/proc/self/mounts")
 	for _, mount := range orphanedDisks(string(mounts)) {
 		remove("disk "+mount, func() error {

@@ -46,6 +46,12 @@ func command() int {
 		return 2
 	}
 	report.print(os.Stdout)
+	if cfg.tally != "" {
+		if err := report.tally().Write(cfg.tally); err != nil {
+			fmt.Fprintln(os.Stderr, "procs:", err)
+			return 2
+		}
+	}
 	if len(report.violations) > 0 {
 		return 1
 	}
@@ -70,15 +76,16 @@ func (cfg *config) flags(f *flag.FlagSet) {
 	f.BoolVar(&cfg.crowd, "crowd", false, "in the end have ten thousand sessions, a thousand waiters and an overload come")
 	f.IntVar(&cfg.keys, "keys", 12, "so many more clients that work with keys, beside a few of every kind")
 	f.StringVar(&cfg.binary, "binary", "", "a conch program to use instead of building one")
+	f.StringVar(&cfg.tally, "tally", "", "a file into which to write what was done, as JSON")
 	f.StringVar(&cfg.dir, "dir", "", "a folder for data and logs that stays; empty: a temporary one, kept after a violation")
 }
 
-// command is the command that runs the same plan again. Its folder is another one.
+// command is the command that runs the same plan again. Its files are others.
 func (cfg config) command() string {
 	all, same := flag.NewFlagSet("", flag.ContinueOnError), config{}
 	same.flags(all)
 	same = cfg // which the flags tell
-	same.dir = ""
+	same.dir, same.tally = "", ""
 	line := "go run ./chaos/procs"
 	all.VisitAll(func(f *flag.Flag) {
 		switch v := f.Value.String(); {

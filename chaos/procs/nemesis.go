@@ -3,21 +3,31 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 )
 
-// nemesis brings faults, up to a number at a time, and heals them.
+// nemesis brings faults, up to a number at a time, and heals them. Every second is
+// drawn by weight, and every third until each kind has come once. The others are
+// dealt from a deck that has every kind once, and wait until what they need is free:
+// what needs every node would never find it so, and what is rare would not come in
+// a run of a few minutes.
 type nemesis struct {
 	r       *runner
 	choices []choice
+	draws   int
+	decks   int // so many have been begun
 
 	mu     sync.Mutex
+	deck   []choice        // what is still to be dealt; one that came to nothing goes back
 	taken  map[string]bool // what faults under way have
+	freed  chan struct{}   // closed when one of them is over, and made anew
 	under  int
 	counts map[string]int // of those that took effect
 	vain   map[string]int // of those that did not
@@ -27,7 +37,11 @@ type nemesis struct {
 }
 
 func newNemesis(r *runner) *nemesis {
-	return &nemesis{r: r, choices: r.choices(), taken: map[string]bool{}, counts: map[string]int{}, vain: map[string]int{}}
+	n := &nemesis{r: r, choices: r.choices(), taken: map[string]bool{}, freed: make(chan struct{}), counts: map[string]int{}, vain: map[string]int{}}
+	for _, c := range n.choices {
+		n.counts[c.kind] = 0
+	}
+	return n
 }
 
 // rage brings faults until the context ends or something is found to be wrong, and
@@ -49,10 +63,75 @@ func (n *nemesis) rage(ctx context.Context) error {
 			defer n.mu.Unlock()
 			return n.err
 		}
+		if n.draws++; n.decks < 2 && n.draws%3 > 0 || n.decks >= 2 && n.draws%2 > 0 {
+			if f := n.deal(); f != nil && !n.await(ctx, f) {
+				n.again(f.kind, true)
+			}
+			continue
+		}
 		c := n.choose()
 		if f := c.make(); f != nil {
 			f.kind = c.kind
 			n.bring(ctx, f)
+		}
+	}
+}
+
+// deal takes the first kind of the deck that can happen now; nil: none can. What
+// has its time near the end lies on top until that has come.
+func (n *nemesis) deal() *fault {
+	n.mu.Lock()
+	if len(n.deck) == 0 {
+		n.decks++
+		n.deck = slices.Clone(n.choices)
+		n.r.rng.Shuffle(len(n.deck), func(i, j int) { n.deck[i], n.deck[j] = n.deck[j], n.deck[i] })
+		slices.SortStableFunc(n.deck, func(a, b choice) int { return cmp.Compare(b.last(), a.last()) })
+	}
+	deck := slices.Clone(n.deck)
+	n.mu.Unlock()
+	for _, c := range deck {
+		f := c.make()
+		if f == nil {
+			continue
+		}
+		f.kind = c.kind
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		i := slices.IndexFunc(n.deck, func(d choice) bool { return d.kind == c.kind })
+		n.deck = slices.Delete(n.deck, i, i+1)
+		return f
+	}
+	return nil
+}
+
+// again puts a kind back into the deck: at its end, or as the next.
+func (n *nemesis) again(kind string, next bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	i := slices.IndexFunc(n.choices, func(c choice) bool { return c.kind == kind })
+	at := len(n.deck)
+	if next {
+		at = 0
+	}
+	n.deck = slices.Insert(n.deck, at, n.choices[i])
+}
+
+// await brings a fault as soon as what it needs is free, and says whether it did
+// before the context ended or something was found to be wrong.
+func (n *nemesis) await(ctx context.Context, f *fault) bool {
+	for {
+		n.mu.Lock()
+		freed := n.freed
+		n.mu.Unlock()
+		if n.bring(ctx, f) {
+			return true
+		}
+		select {
+		case <-freed:
+		case <-n.r.history.alarm:
+			return false
+		case <-ctx.Done():
+			return false
 		}
 	}
 }
@@ -86,16 +165,16 @@ func (f *fault) needs() []string {
 }
 
 // bring starts a fault, unless too many are under way or another one has what
-// it needs.
-func (n *nemesis) bring(ctx context.Context, f *fault) {
+// it needs. It says whether it did.
+func (n *nemesis) bring(ctx context.Context, f *fault) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.under >= n.r.cfg.most {
-		return
+		return false
 	}
 	for _, x := range f.needs() {
 		if n.taken[x] {
-			return
+			return false
 		}
 	}
 	for _, x := range f.needs() {
@@ -110,10 +189,13 @@ func (n *nemesis) bring(ctx context.Context, f *fault) {
 		for _, x := range f.needs() {
 			delete(n.taken, x)
 		}
+		close(n.freed)
+		n.freed = make(chan struct{})
 		if err != nil && n.err == nil {
 			n.err = fmt.Errorf("%s: %w", f.kind, err)
 		}
 	})
+	return true
 }
 
 // readyWithin is how long a node may take to be ready once all faults are over.
@@ -125,7 +207,11 @@ func (n *nemesis) play(ctx context.Context, f *fault) error {
 	if f.client != nil {
 		client = f.client.Name
 	}
-	for _, i := range f.nodes {
+	hurts := f.hurts
+	if hurts == nil {
+		hurts = f.nodes
+	}
+	for _, i := range hurts {
 		names = append(names, n.r.node(i).Name)
 	}
 	n.r.say("%s %v%s for %v", f.kind, names, client, f.length.Round(time.Millisecond))
@@ -140,7 +226,9 @@ func (n *nemesis) play(ctx context.Context, f *fault) error {
 	if err != nil && err != errVain {
 		return err
 	}
-	n.count(f.kind, err == errVain)
+	if n.count(f.kind, err == errVain); err == errVain {
+		n.again(f.kind, false)
+	}
 	if f.end == nil {
 		return nil
 	}
@@ -171,7 +259,8 @@ func (n *nemesis) count(kind string, vain bool) {
 	}
 }
 
-// figures are how many faults of each kind took effect, and how many did not.
+// figures are how many faults of each kind took effect, with 0 for those that might
+// have happened, and how many did not.
 func (n *nemesis) figures() (counts, vain map[string]int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

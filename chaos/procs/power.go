@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,6 +25,7 @@ const (
 type supply struct {
 	image, mount string
 	mounted      bool
+	cuts         atomic.Int64 // how often it lost what was not synced
 }
 
 func newSupply(dir, name string) (*supply, error) {
@@ -53,6 +55,7 @@ func (d *supply) cut() error {
 	if err := unix.IoctlSetPointerInt(int(dir.Fd()), ext4Shutdown, noLogFlush); err != nil {
 		return fmt.Errorf("shut down the file system at %s: %w", d.mount, err)
 	}
+	d.cuts.Add(1)
 	return nil
 }
 

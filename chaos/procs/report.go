@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/conch-lock/conch/chaos/check"
+	"github.com/conch-lock/conch/chaos/tally"
 )
 
 // report is what a run found.
@@ -16,11 +17,13 @@ type report struct {
 	dir        string
 	took       time.Duration
 	cuts       int            // disks whose power was cut, in that mode
+	power      int64          // disks that lost what was not synced, in either
 	rounds     int            // of one or several at once
 	calms      int            // how often everything healed
 	slowest    time.Duration  // until everybody had a lock then
 	held       time.Duration  // for how long the machine held something up
-	faults     map[string]int // that took effect
+	active     time.Duration  // in which faults were brought
+	faults     map[string]int // that took effect; 0: of a kind that might have
 	vain       map[string]int // that did not
 	losses     int            // of sessions
 	excused    map[string]int // of them, by the reason
@@ -45,15 +48,17 @@ const mostShown = 50
 
 func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "\nseed %d, %d nodes, %v\n", r.cfg.seed, r.cfg.nodes, r.took.Round(time.Second))
-	total := 0
+	total, kinds := 0, 0
 	for _, n := range r.faults {
-		total += n
+		if total += n; n > 0 {
+			kinds++
+		}
 	}
 	idle := 0
 	for _, n := range r.vain {
 		idle += n
 	}
-	fmt.Fprintf(w, "\n%d faults, and %d more that came to nothing\n", total, idle)
+	fmt.Fprintf(w, "\n%d faults of %d of %d kinds, and %d more that came to nothing\n", total, kinds, len(r.faults), idle)
 	for _, k := range sortedNames(r.faults) {
 		fmt.Fprintf(w, "%10d  %s\n", r.faults[k], k)
 	}
@@ -96,4 +101,21 @@ func (r *report) print(w io.Writer) {
 		fmt.Fprintln(w, " ", v)
 	}
 	fmt.Fprintf(w, "logs and diagnostics are in %s; the same plan again: %s\n", r.dir, r.cfg.command())
+}
+
+// tally is what was done, for who adds it up.
+func (r *report) tally() *tally.Tally {
+	t := tally.New()
+	for k, n := range r.faults {
+		t.Faults[k] = uint64(n)
+	}
+	for k, n := range r.vain {
+		t.Vain[k] = uint64(n)
+	}
+	t.Active = r.active.Seconds()
+	t.Counts[tally.Checked] = uint64(r.history)
+	t.Counts[tally.Ordered] = uint64(r.opinion.Operations)
+	t.Counts[tally.PowerCuts] = uint64(r.power)
+	t.Counts[tally.Injections] = uint64(r.faults[fileDamaged])
+	return t
 }

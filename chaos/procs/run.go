@@ -35,10 +35,11 @@ type config struct {
 	calm     time.Duration
 	binary   string
 	dir      string
-	cuts     int  // power cuts, instead of all faults
-	clock    bool // the nodes' clocks go wrong, too
-	crowd    bool // in the end a crowd comes
-	keys     int  // more clients that work with keys, beside some of every kind
+	cuts     int    // power cuts, instead of all faults
+	clock    bool   // the nodes' clocks go wrong, too
+	crowd    bool   // in the end a crowd comes
+	keys     int    // more clients that work with keys, beside some of every kind
+	tally    string // a file for what was done, for who adds it up; empty: none
 	out      io.Writer
 }
 
@@ -47,6 +48,7 @@ type runner struct {
 	cfg       config
 	ctx       context.Context
 	began     instant
+	stormed   instant    // when faults began
 	rng       *rand.Rand // of the goroutine that brings faults
 	net       *network   // nil: all nodes are on the loopback address
 	disks     []*supply  // empty: power is not cut
@@ -108,6 +110,9 @@ func run(ctx context.Context, cfg config) (_ *report, err error) {
 	}
 	if !groups() {
 		r.say("without little CPU and memory, which need root and controllers of version 1 in /sys/fs/cgroup")
+	}
+	if frost() == nil {
+		r.say("without frozen nodes, which need root and a freezer in /sys/fs/cgroup")
 	}
 	stop := make(chan struct{})
 	var self sync.WaitGroup
@@ -339,6 +344,7 @@ func (r *runner) torment(ctx context.Context, report *report) error {
 		r.dismiss(stop, &wg)
 		return err
 	}
+	r.stormed = now()
 	n := newNemesis(r)
 	end := time.Now().Add(r.cfg.length)
 	for last := false; !last && ctx.Err() == nil && len(r.history.wrongs()) == 0; {
@@ -359,6 +365,7 @@ func (r *runner) torment(ctx context.Context, report *report) error {
 		}
 		r.say("calm")
 		report.calms++
+		report.active = now() - r.stormed
 		if slow := r.progress(ctx, report); len(slow) > 0 {
 			report.violations = append(report.violations, slow...)
 			r.diagnose()
@@ -371,6 +378,7 @@ func (r *runner) torment(ctx context.Context, report *report) error {
 		}
 	}
 	report.faults, report.vain = n.figures()
+	report.violations = append(report.violations, r.neverHappened(ctx, report)...)
 	if r.cfg.crowd && !report.stuck && ctx.Err() == nil && len(r.history.wrongs()) == 0 {
 		if err := r.crowd(ctx, report); err != nil {
 			r.dismiss(stop, &wg)
@@ -515,6 +523,9 @@ func (r *runner) check(ctx context.Context, report *report) {
 		if add(bad...); err != nil {
 			add(err.Error())
 		}
+	}
+	for _, d := range r.disks {
+		report.power += d.cuts.Load()
 	}
 	report.operations = r.history.counts
 	report.writes, report.stale, report.refused = r.history.store.figures()
