@@ -3,7 +3,7 @@
 # make help   lists the rest
 #
 # Needed: Go. With a C compiler the tests run under the race detector. Tests that
-# need more (root to cut power, PostgreSQL) say what is missing and are skipped;
+# need more (root to cut power and networks, PostgreSQL) say what is missing and are skipped;
 # .ci/run installs it and does not let them be skipped.
 
 SHELL := /bin/bash
@@ -108,8 +108,9 @@ else
 	$(SIMULATE) -from $(FROM) -seeds $(SEEDS) -jobs $(JOBS)
 endif
 
-# Both run every layer that there is: see chaos/torture. The seed comes from the
-# clock and is printed; TORTURE="-seed 42" begins there.
+# Both run every layer that there is, and fail when too little was done for their
+# length: see chaos/torture. The seed comes from the clock and is printed;
+# TORTURE="-seed 42" begins there.
 CHAOS := 10m
 HOURS := 8
 TORTURE :=
@@ -143,12 +144,13 @@ overload: ## OVERLOAD=15s of hostile clients: who is served meanwhile, and how s
 		CONCH_OVERLOAD=$(OVERLOAD) go test -count=1 -v -timeout 10m -run '^TestOverloadIsOver$$' ./coordinator 2>&1 | $(call passed,TestOverloadIsOver)
 
 LENGTH := 10m
+TESTS :=
 
 # TestDiskFull moves hundreds of megabytes, which takes such a build minutes of turns that are too long.
 failover: ## LENGTH=10m of killed leaders on a build with the race detector
 	@test -n "$(RACE)" || echo "there is no C compiler: the servers have no race detector"
 	go build $(RACE) -o $(BIN)/conch-race ./cmd/conch
-	CONCH_BINARY=$(CURDIR)/$(BIN)/conch-race CONCH_E2E_LENGTH=$(LENGTH) go test -count=1 -v -timeout 0 -skip '^TestDiskFull$$' ./cmd/conch/e2e
+	CONCH_BINARY=$(CURDIR)/$(BIN)/conch-race CONCH_E2E_LENGTH=$(LENGTH) go test -count=1 -v -timeout 0 -skip '^TestDiskFull$$' $(if $(TESTS),-run '$(TESTS)') ./cmd/conch/e2e
 
 planted: ## switch on every planted bug and see what finds it; some 20 minutes. WRITE=1: the table goes into chaos/README.md
 	go run ./chaos/planted $(if $(WRITE),-write chaos/README.md)
@@ -164,16 +166,7 @@ microbench: ## the benchmarks of the packages
 FUZZTIME := 30s
 
 fuzz: ## every fuzz target for FUZZTIME=30s
-	@set -o pipefail; packages=$$(go list ./... | grep -v -e /chaos -e /cmd/conch/e2e) || exit 1; count=0; \
-	for package in $$packages; do \
-		list=$$(go test -list '^Fuzz' $$package) || { echo "$$list"; exit 1; }; \
-		for target in $$(grep '^Fuzz' <<<"$$list"); do \
-			echo "=== $$package $$target"; \
-			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
-			count=$$((count+1)); \
-		done; \
-	done; \
-	echo "$$count targets"; test $$count -gt 0
+	go run ./chaos/fuzz -each $(FUZZTIME)
 
 # ---- code that is written by tools -------------------------------------------
 

@@ -4,24 +4,46 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"runtime"
+	"strconv"
 	"time"
+
+	"github.com/conch-lock/conch/chaos/tally"
 )
 
 // layer is one way of breaking Conch.
 type layer struct {
 	name  string
 	what  string
-	alone bool   // it has a lane of its own, and all the time
+	lane  int    // the layers of a lane run one after the other; lanes run side by side
 	lacks string // what it needs and is not there; empty: nothing
-	parts int    // of the time of its lane in the first round; 0: one
+	parts int    // of the time of its lane; 0: one
 	lines int    // of the end of what it writes, for the report; 0: 15
+	apart uint64 // from the seed of one run to that of the next; 0: one
 	// command is what runs it for some time; into is where it may leave files.
 	command func(length time.Duration, seed uint64, into string) []string
-	env     []string
+	env     func(into string) []string
+	// counted is what a log tells of what was done, where the layer writes no tally.
+	counted func(log []byte) *tally.Tally
+	// enough says whether so much was done that every kind of fault, and everything
+	// else that there is, must have happened; nil: never.
+	enough func(done *tally.Tally) bool
 }
+
+// Lanes: what starts processes, and what is one process that calculates.
+const (
+	processes = iota
+	calculation
+	lanes
+)
+
+// tallyFile is where a layer writes what it did.
+func tallyFile(into string) string { return into + ".tally.json" }
 
 // layers are all there are. A new one is one more entry.
 func layers(root bool) []layer {
@@ -32,72 +54,115 @@ func layers(root bool) []layer {
 	seconds := func(d time.Duration) string { return d.Round(time.Second).String() }
 	return []layer{
 		{
-			name: "sim", what: "the simulation of a whole cell", alone: true,
-			env: []string{"GODEBUG=asyncpreemptoff=1"},
+			// Most of its time goes to histories that are long enough to be worth judging.
+			name: "procs", what: "real processes, killed, stopped and cut off", lane: processes, parts: 12, lines: 100,
+			command: func(length time.Duration, seed uint64, into string) []string {
+				return append(processFlags(length, seed, root), "-dir", into, "-tally", tallyFile(into))
+			},
+			// Half of the faults are dealt from a deck of some 40 kinds, one in 2 s or less.
+			enough: func(done *tally.Tally) bool { return done.Active >= 200 },
+		},
+		{
+			name: "cuts", what: "power cuts under real processes", lane: processes, parts: 2, lacks: power,
+			command: func(length time.Duration, seed uint64, into string) []string {
+				return []string{"go", "run", "./chaos/procs", "-cuts", fmt.Sprint(max(1, int(length/(1200*time.Millisecond)))),
+					"-seed", fmt.Sprint(seed), "-dir", into, "-tally", tallyFile(into)}
+			},
+		},
+		{
+			name: "failover", what: "killed leaders on a build with the race detector", lane: processes, parts: 2,
+			command: func(length time.Duration, _ uint64, _ string) []string {
+				args := []string{"make", "--no-print-directory", "failover", "LENGTH=" + seconds(length)}
+				if length < 3*time.Minute { // the others take so long by themselves
+					args = append(args, "TESTS=^(TestCounter|TestFailOver|TestKillAll)$")
+				}
+				return args
+			},
+			counted: func(log []byte) *tally.Tally {
+				out := tally.New()
+				out.Faults["SIGKILL of the leader"] = sumOf(log, `the leader killed (\d+) times`) + sumOf(log, `to the next grant: median \S+ of (\d+)`)
+				return out
+			},
+		},
+		{
+			name: "overload", what: "hostile clients of all kinds, and what is left of them", lane: processes, parts: 1,
+			command: func(length time.Duration, _ uint64, _ string) []string {
+				return []string{"make", "--no-print-directory", "overload", "OVERLOAD=" + seconds(min(max(length/3, 5*time.Second), time.Minute))}
+			},
+		},
+		{
+			name: "shell", what: "servers and clients in virtual time", lane: processes, parts: 3,
+			command: func(length time.Duration, seed uint64, _ string) []string {
+				return []string{"make", "--no-print-directory", "shell", "FOR=" + seconds(length), "FROM=" + fmt.Sprint(seed)}
+			},
+			env:    func(into string) []string { return []string{"CONCH_SHELL_TALLY=" + absolute(tallyFile(into))} },
+			enough: func(done *tally.Tally) bool { return done.Counts[tally.Seeds] >= 60 },
+			apart:  1000,
+		},
+		{
+			name: "crashes", what: "power cut before each of 1,000 operations on a node's disk", lane: calculation,
+			command: func(time.Duration, uint64, string) []string {
+				return []string{"make", "--no-print-directory", "crashes"}
+			},
+			counted: func(log []byte) *tally.Tally {
+				out := tally.New()
+				out.Counts[tally.Crashes] = sumOf(log, `(\d+) crashes`)
+				return out
+			},
+		},
+		{
+			name: "damage", what: "damaged files of a minority", lane: calculation,
+			command: func(length time.Duration, seed uint64, into string) []string {
+				return []string{"go", "run", "./chaos/damage", "-injections", fmt.Sprint(max(1, int(length.Seconds()*40))),
+					"-seed", fmt.Sprint(seed), "-tally", tallyFile(into)}
+			},
+			apart: 100_000,
+		},
+		{
+			name: "fuzz", what: "bad input to decoders, drawn by the seed", lane: calculation, parts: 6, lines: 30,
+			command: func(length time.Duration, seed uint64, into string) []string {
+				return []string{"go", "run", "./chaos/fuzz", "-for", seconds(length), "-seed", fmt.Sprint(seed), "-parallel", "1", "-tally", tallyFile(into)}
+			},
+		},
+		{
+			name: "sim", what: "the simulation of a whole cell", lane: calculation, parts: 12, apart: 10_000_000,
+			env: func(string) []string { return []string{"GODEBUG=asyncpreemptoff=1"} },
 			command: func(length time.Duration, seed uint64, into string) []string {
 				return []string{"go", "run", "./chaos/simulate", "-from", fmt.Sprint(seed), "-seeds", "1000000000",
 					"-budget", seconds(length), "-violations", "20", "-json", into + ".json"}
 			},
-		},
-		{
-			name: "shell", what: "servers and clients in virtual time",
-			command: func(length time.Duration, seed uint64, _ string) []string {
-				return []string{"make", "--no-print-directory", "shell", "FOR=" + seconds(length), "FROM=" + fmt.Sprint(seed)}
-			},
-		},
-		{
-			// Most of its time goes to histories that are long enough to be worth judging.
-			name: "procs", what: "real processes, killed, stopped and cut off", parts: 4, lines: 90,
-			command: func(length time.Duration, seed uint64, into string) []string {
-				args := []string{"go", "run", "./chaos/procs", "-for", seconds(length), "-seed", fmt.Sprint(seed), "-dir", into, "-keys", "40"}
-				if os.Geteuid() == 0 {
-					args = append(args, "-power")
-				}
-				if length > 10*time.Minute { // they take minutes of their own
-					args = append(args, "-clock", "-crowd")
-				}
-				return args
-			},
-		},
-		{
-			name: "cuts", what: "power cuts under real processes", lacks: power,
-			command: func(length time.Duration, seed uint64, into string) []string {
-				return []string{"go", "run", "./chaos/procs", "-cuts", fmt.Sprint(max(1, int(length/(1200*time.Millisecond)))),
-					"-seed", fmt.Sprint(seed), "-dir", into}
-			},
-		},
-		{
-			name: "damage", what: "damaged files of a minority",
-			command: func(length time.Duration, seed uint64, _ string) []string {
-				return []string{"go", "run", "./chaos/damage", "-injections", fmt.Sprint(max(1, int(length.Seconds()*15))),
-					"-seed", fmt.Sprint(seed)}
-			},
-		},
-		{
-			name: "failover", what: "killed leaders on a build with the race detector",
-			command: func(length time.Duration, _ uint64, _ string) []string {
-				return []string{"make", "--no-print-directory", "failover", "LENGTH=" + seconds(length)}
-			},
-		},
-		{
-			name: "fuzz", what: "bad input to every decoder",
-			command: func(length time.Duration, _ uint64, _ string) []string {
-				return []string{"make", "--no-print-directory", "fuzz", "FUZZTIME=" + seconds(max(length/fuzzTargets, time.Second))}
-			},
-		},
-		{
-			name: "crashes", what: "power cut before each of 1,000 operations on a node's disk",
-			command: func(time.Duration, uint64, string) []string {
-				return []string{"make", "--no-print-directory", "crashes"}
-			},
-		},
-		{
-			name: "overload", what: "hostile clients of all kinds, and what is left of them",
-			command: func(length time.Duration, _ uint64, _ string) []string {
-				return []string{"make", "--no-print-directory", "overload", "OVERLOAD=" + seconds(min(max(length/2, 5*time.Second), time.Minute))}
-			},
+			enough: func(done *tally.Tally) bool { return done.Counts[tally.Seeds] >= 10_000 },
 		},
 	}
+}
+
+// processFlags run procs so that it is over after some time. The seed draws three
+// nodes or five.
+func processFlags(length time.Duration, seed uint64, root bool) []string {
+	rng := rand.New(rand.NewPCG(seed, 7))
+	// To begin with it builds, and in the end a crowd comes and all is judged.
+	storm := max(length/2, length-90*time.Second)
+	args := []string{"go", "run", "./chaos/procs", "-for", storm.Round(time.Second).String(), "-seed", fmt.Sprint(seed),
+		"-nodes", fmt.Sprint(3 + 2*rng.IntN(2)), "-keys", "40", "-crowd"}
+	if storm < 10*time.Minute { // that every kind of fault comes
+		args = append(args, "-arrival", "1200ms")
+	}
+	if storm < 10*time.Minute || rng.IntN(4) > 0 { // otherwise a program as it is delivered
+		args = append(args, "-clock")
+	}
+	if root {
+		args = append(args, "-power")
+	}
+	return args
+}
+
+// sumOf is the sum of the numbers that a pattern finds in a log.
+func sumOf(log []byte, pattern string) (sum uint64) {
+	for _, m := range regexp.MustCompile(pattern).FindAllSubmatch(log, -1) {
+		n, _ := strconv.ParseUint(string(m[1]), 10, 64) // digits
+		sum += n
+	}
+	return sum
 }
 
 // errHangs: a layer goes on for much longer than it was to.
@@ -113,9 +178,6 @@ func bound(length time.Duration) time.Duration {
 // patience is how long the processes of a layer may take to end once they are told to.
 const patience = time.Minute
 
-// fuzzTargets is about how many there are, to share the time out.
-const fuzzTargets = 27
-
 // run runs a layer for some time. What it writes goes into a file.
 func (l *layer) run(ctx context.Context, length time.Duration, seed uint64, into string) result {
 	args := l.command(length, seed, into)
@@ -129,10 +191,21 @@ func (l *layer) run(ctx context.Context, length time.Duration, seed uint64, into
 	ctx, cancel := context.WithTimeoutCause(ctx, bound(length), errHangs)
 	defer cancel()
 	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Env = append(os.Environ(), l.env...)
+	cmd.Env = os.Environ()
+	if l.env != nil {
+		cmd.Env = append(cmd.Env, l.env(into)...)
+	}
 	cmd.Stdout, cmd.Stderr = file, file
 	res.err = runGroup(ctx, cmd, patience)
 	res.took = time.Since(res.began)
-	res.read(into, max(15, l.lines))
+	res.read(l, into)
 	return res
+}
+
+// absolute is a path for who runs in another folder, as tests do.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
 }

@@ -6,12 +6,19 @@
 //	torture -for 10m              what make chaos does
 //	torture -for 8h -seed 1234    what make torture does, from a seed
 //
-// Two lanes run side by side, so that two cores are busy: the simulation in one,
-// and in the other all other layers ([layers]), one after the other, again and
-// again. What each of them wrote stays in the folder of the report. A layer that
-// fails does not stop the others; the exit code is 1 when one did. One that hangs
-// is ended with all its processes, and says in its log where its goroutines were;
-// one that fails three times in a row as soon as it has begun is given up.
+// Two lanes run side by side, so that two cores are busy: what starts processes in
+// one, and what only calculates in the other; in each its layers ([layers]) one
+// after the other, again and again, each for its part of the time. What they wrote
+// stays in the folder of the report. A layer that fails does not stop the others;
+// the exit code is 1 when one did. One that hangs is ended with all its processes,
+// and says in its log where its goroutines were; one that fails three times in a
+// row as soon as it has begun is given up.
+//
+// The report adds up what all of them did: faults by kind that took effect,
+// operations that were judged, power cuts, damages, inputs. A run of five minutes or
+// more in which there was too little of it for its length ([minimums]) has proved
+// nothing and fails, and so does one in which a layer had the time for everything
+// and something never happened.
 //
 // It is run from the root of the repository. Layers that need root or Linux are
 // left out, and named, where that is missing.
@@ -70,32 +77,36 @@ const shortest = time.Second
 
 // torture runs both lanes until the time is over.
 func torture(ctx context.Context, all []layer, length time.Duration, seed uint64, dir string) *report {
-	r := &report{seed: seed, began: time.Now(), length: length}
+	r := &report{seed: seed, began: time.Now(), length: length, layers: all}
 	end := r.began.Add(length)
-	var first, second []layer
-	for _, l := range all {
-		switch {
-		case l.lacks != "":
-			r.left = append(r.left, l)
-		case l.alone:
-			first = append(first, l)
-		default:
-			second = append(second, l)
-		}
-	}
 	var wait sync.WaitGroup
-	for _, lane := range [][]layer{first, second} {
-		if len(lane) > 0 {
-			wait.Go(func() { run(ctx, r, lane, end, seed, dir) })
+	for lane := range lanes {
+		var its []layer
+		for _, l := range all {
+			if l.lane == lane && l.lacks == "" {
+				its = append(its, l)
+			} else if l.lane == lane {
+				r.left = append(r.left, l)
+			}
+		}
+		if len(its) > 0 {
+			wait.Go(func() { run(ctx, r, its, end, seed, dir) })
 		}
 	}
 	wait.Wait()
-	r.took = time.Since(r.began)
+	r.took, r.interrupted = time.Since(r.began), ctx.Err() != nil
 	return r
 }
 
-// longest is how long a layer of the second lane runs at a time.
+// longest is how long that layer of a lane runs at a time which has the most parts.
 const longest = 20 * time.Minute
+
+// least is how long a layer runs at a time, and again how much time there must be
+// left for a lane to begin from the start: what is built and judged takes as long.
+const (
+	least = 5 * time.Second
+	again = time.Minute
+)
 
 // A layer that fails at once so often in a row is not run again: it would fail for
 // the rest of the night.
@@ -104,35 +115,21 @@ const (
 	atOnce     = 30 * time.Second
 )
 
-// apart is how far the seeds of two runs of a lane's only layer are apart, which
-// may run many from there on.
-const apart = 10_000_000
-
 // run runs the layers of a lane in turn until the end, or until each has failed at
 // once too often. When it cannot write its own files it stops.
 func run(ctx context.Context, r *report, lane []layer, end time.Time, seed uint64, dir string) {
 	lane, failures := slices.Clone(lane), map[string]int{} // by layer, in a row
 	for n := uint64(0); ; n++ {
 		lane = slices.DeleteFunc(lane, func(l layer) bool { return failures[l.name] >= mostAtOnce })
-		if len(lane) == 0 {
+		if len(lane) == 0 || n > 0 && time.Until(end) < again {
 			return
 		}
 		for i, l := range lane {
-			left := time.Until(end)
-			if ctx.Err() != nil || left < 5*time.Second && n > 0 {
+			if ctx.Err() != nil {
 				return
 			}
-			share := min(longest, left)
-			if l.alone {
-				share = left
-			} else if n == 0 {
-				share = min(longest, max(part(lane[i:], left), 5*time.Second))
-			}
-			from := seed + n
-			if l.alone {
-				from = seed + n*apart
-			}
-			res := l.run(ctx, share, from, filepath.Join(dir, fmt.Sprintf("%s-%d", l.name, n)))
+			share := max(part(lane, i, time.Until(end)), least)
+			res := l.run(ctx, share, seed+n*max(1, l.apart), filepath.Join(dir, fmt.Sprintf("%s-%d", l.name, n)))
 			if res.err != nil && res.took < min(atOnce, share/2) {
 				failures[l.name]++
 				res.last = failures[l.name] == mostAtOnce
@@ -142,21 +139,20 @@ func run(ctx context.Context, r *report, lane []layer, end time.Time, seed uint6
 			if r.add(res); res.own {
 				return
 			}
-			if n > 0 && time.Until(end) <= 0 {
-				return
-			}
-		}
-		if time.Until(end) <= 0 {
-			return
 		}
 	}
 }
 
-// part is the first layer's part of the time that is left for all of them.
-func part(layers []layer, left time.Duration) time.Duration {
-	parts := 0
-	for _, l := range layers {
-		parts += max(1, l.parts)
+// part is what the layer at i has of the time that is left for it and all behind it,
+// as far as none is to run for longer than it should at a time.
+func part(lane []layer, i int, left time.Duration) time.Duration {
+	sum, most := 0, 1
+	for j, l := range lane {
+		most = max(most, l.parts)
+		if j >= i {
+			sum += max(1, l.parts)
+		}
 	}
-	return left * time.Duration(max(1, layers[0].parts)) / time.Duration(parts)
+	own := time.Duration(max(1, lane[i].parts))
+	return min(left*own/time.Duration(sum), longest*own/time.Duration(most))
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/conch-lock/conch/chaos/tally"
 )
 
 // report is what came of it all.
@@ -17,7 +19,10 @@ type report struct {
 	began  time.Time
 	length time.Duration
 	took   time.Duration
-	left   []layer // left out
+	layers []layer // all that there are
+	left   []layer // of them, left out
+
+	interrupted bool // before its time was over
 
 	mu      sync.Mutex
 	results []result
@@ -32,10 +37,11 @@ type result struct {
 	began   time.Time
 	took    time.Duration
 	err     error
-	own     bool       // its log could not be written: it was not run
-	last    bool       // it has failed at once so often that it is given up
-	sim     *simulated // of the simulation alone
-	tail    string     // the end of what it wrote
+	own     bool         // its log could not be written: it was not run
+	last    bool         // it has failed at once so often that it is given up
+	done    *tally.Tally // nil: it has not told
+	sim     *simulated   // of the simulation alone
+	tail    string       // the end of what it wrote
 }
 
 // simulated is what the simulation says of itself; see chaos/simulate.
@@ -62,36 +68,68 @@ func (r *report) add(res result) {
 	fmt.Printf("torture: %s, seed %d, %v: %s\n", res.layer, res.seed, res.took.Round(time.Second), outcome)
 }
 
-// failed says whether something was found.
-func (r *report) failed() bool {
+// found says whether something was found.
+func (r *report) found() bool {
 	return slices.ContainsFunc(r.results, func(x result) bool { return x.err != nil })
 }
 
-// read takes in what a layer left, and so many lines of the end of its log.
-func (x *result) read(into string, end int) {
+// failed says whether something was found, or too little was done to find it.
+func (r *report) failed() bool { return r.found() || len(r.shortfalls()) > 0 }
+
+// read takes in what a layer left.
+func (x *result) read(l *layer, into string) {
+	x.done, _ = tally.Read(tallyFile(into)) // which it does not write when it was broken off
 	if b, err := os.ReadFile(into + ".json"); err == nil {
 		s := &simulated{}
 		if json.Unmarshal(b, s) == nil {
-			x.sim = s
+			x.sim, x.done = s, s.tally()
 		}
 	}
 	if b, err := os.ReadFile(x.log); err == nil {
+		if l.counted != nil {
+			x.done = l.counted(b)
+		}
 		lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-		x.tail = strings.Join(lines[max(0, len(lines)-end):], "\n")
+		x.tail = strings.Join(lines[max(0, len(lines)-max(15, l.lines)):], "\n")
 	}
+}
+
+// nodeCrashed is the situation of the simulation that counts its power cuts.
+const nodeCrashed = "node crashed"
+
+// tally is what the simulation did. What never happened in it stands among its
+// faults, be it a fault or a situation.
+func (s *simulated) tally() *tally.Tally {
+	out := tally.New()
+	maps.Copy(out.Faults, s.Faults)
+	for k, n := range s.Situations {
+		if n == 0 {
+			out.Faults[k] = 0
+		}
+	}
+	out.Counts[tally.Seeds] = s.Seeds
+	out.Counts[tally.Checked] = s.Checked
+	out.Counts[tally.Crashes] = s.Situations[nodeCrashed]
+	return out
 }
 
 // text is the report for people.
 func (r *report) text() string {
 	var b strings.Builder
-	verdict := "nothing was found"
-	if r.failed() {
+	verdict, short := "nothing was found", r.shortfalls()
+	switch {
+	case r.found():
 		verdict = "SOMETHING WAS FOUND"
+	case len(short) > 0:
+		verdict = "TOO LITTLE WAS DONE to find anything"
 	}
 	fmt.Fprintf(&b, "\n# Torture from seed %d: %s\n\nBegun %s, took %v of %v.\n\n", r.seed, verdict,
 		r.began.UTC().Format(time.DateTime), r.took.Round(time.Second), r.length)
 	for _, l := range r.left {
 		fmt.Fprintf(&b, "Left out: %s (%s); it needs %s.\n", l.name, l.what, l.lacks)
+	}
+	for _, x := range short {
+		fmt.Fprintf(&b, "\n**Too little**: %s\n", x)
 	}
 	fmt.Fprintf(&b, "\n| layer | seed | took | outcome | log |\n|---|---|---|---|---|\n")
 	for _, x := range r.results {
@@ -104,6 +142,7 @@ func (r *report) text() string {
 		}
 		fmt.Fprintf(&b, "| %s | %d | %v | %s | %s |\n", x.layer, x.seed, x.took.Round(time.Second), outcome, x.log)
 	}
+	r.totals().text(&b)
 	for _, x := range r.results {
 		if x.sim != nil {
 			x.sim.text(&b)
