@@ -28,6 +28,10 @@ type supply struct {
 	cuts         atomic.Int64 // how often it lost what was not synced
 }
 
+// spareName is that of a disk without a node: how long the machine takes for a sync
+// of such a file system, which is one in a file of another, is measured there.
+const spareName = "n0"
+
 func newSupply(dir, name string) (*supply, error) {
 	d := &supply{image: filepath.Join(dir, name+".ext4"), mount: filepath.Join(dir, name+".disk")}
 	if err := os.Mkdir(d.mount, 0o755); err != nil {

@@ -52,6 +52,7 @@ type runner struct {
 	rng       *rand.Rand // of the goroutine that brings faults
 	net       *network   // nil: all nodes are on the loopback address
 	disks     []*supply  // empty: power is not cut
+	spare     *supply    // a disk like those, that no fault has; nil: none
 	cluster   *cluster.Cluster
 	down      []atomic.Bool // nodes that are not meant to run, or may end
 	dead      []atomic.Bool // nodes that are down for good
@@ -117,11 +118,17 @@ func run(ctx context.Context, cfg config) (_ *report, err error) {
 	stop := make(chan struct{})
 	var self sync.WaitGroup
 	self.Go(func() { r.outages.watchSelf(stop) })
-	self.Go(func() {
-		if err := r.outages.watchDisk(r.cfg.dir, stop); err != nil {
-			r.history.violation("the disk cannot be watched: %v", err)
-		}
-	})
+	disks := []string{r.cfg.dir}
+	if r.spare != nil {
+		disks = append(disks, r.spare.mount)
+	}
+	for _, dir := range disks {
+		self.Go(func() {
+			if err := r.outages.watchDisk(dir, stop); err != nil {
+				r.history.violation("the disk cannot be watched: %v", err)
+			}
+		})
+	}
 	for i, n := range r.cluster.Nodes() {
 		self.Go(func() { r.outages.watchNode(n.Name, r.node(i).Pid, &r.throttled[i], stop) })
 	}
@@ -213,6 +220,9 @@ func (r *runner) setUp() error {
 			}
 			r.disks = append(r.disks, d)
 			n.Data = filepath.Join(d.mount, "data")
+		}
+		if r.spare, err = newSupply(r.cfg.dir, spareName); err != nil {
+			return err
 		}
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
@@ -635,6 +645,9 @@ func (r *runner) tearDown() {
 	}
 	for _, d := range r.disks {
 		d.close()
+	}
+	if r.spare != nil {
+		r.spare.close()
 	}
 	if r.net != nil {
 		r.net.close()
