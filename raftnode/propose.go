@@ -3,6 +3,7 @@ package raftnode
 import (
 	"time"
 
+	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
 )
 
@@ -33,6 +34,9 @@ func (r *Replica) propose(now time.Duration) {
 			r.round.bytes += size
 			entries, size = nil, 0
 			return
+		}
+		if s := r.node.BasicStatus(); s.RaftState == raft.StateLeader && s.LeadTransferee == 0 {
+			r.full++
 		}
 		for _, e := range entries {
 			r.cfg.Machine.ProposalDropped(e.GetData())

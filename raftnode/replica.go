@@ -117,6 +117,7 @@ type Replica struct {
 
 	// Counters for Status.
 	refused   uint64 // messages of peers that were refused
+	full      uint64 // rounds that were dropped since too much was not committed
 	lateTurns uint64
 	lateBy    time.Duration
 }
@@ -127,8 +128,6 @@ const (
 	maxAppendBytes   = 256 << 10 // of entries in one message: a lost one costs little
 	maxInflight      = 256
 	maxInflightBytes = 16 << 20
-	// Without a bound a leader that cannot commit takes proposals until its memory is full.
-	maxUncommitted = 64 << 20
 	// maxApplyBytes is applied in one step, and about twice that in one turn: some ten thousand small requests. A turn that
 	// took longer would hold up heartbeats.
 	maxApplyBytes = 512 << 10
@@ -191,7 +190,7 @@ func NewReplica(cfg ReplicaConfig) (*Replica, error) {
 		Applied:                   r.applied,
 		MaxSizePerMsg:             maxAppendBytes,
 		MaxCommittedSizePerReady:  maxApplyBytes,
-		MaxUncommittedEntriesSize: maxUncommitted,
+		MaxUncommittedEntriesSize: uint64(cfg.Tuning.MaxUncommitted),
 		MaxInflightMsgs:           maxInflight,
 		MaxInflightBytes:          maxInflightBytes,
 		CheckQuorum:               true,

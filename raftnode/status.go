@@ -26,6 +26,8 @@ type Status struct {
 	// Members are the members as far as applied, and Joint is set while a change of them is under way.
 	Members []Member
 	Joint   bool
+	// Voters are those of the members whose majority decides. While Joint is set, one of Outgoing is needed, too.
+	Voters, Outgoing []NodeID
 	// Settled is set on a leader that is sure that a majority of the members knows them: whoever is none of them may be
 	// switched off. It takes one more entry than the change itself.
 	Settled bool
@@ -35,6 +37,8 @@ type Status struct {
 	Reads int
 	// Refused counts messages of peers that no correct peer sends.
 	Refused uint64
+	// Full counts rounds of proposals that were dropped because too much was not committed; see Tuning.MaxUncommitted.
+	Full uint64
 	// Late counts turns that came later than an election takes, and LateBy is the longest of these delays.
 	Late   uint64
 	LateBy time.Duration
@@ -59,7 +63,8 @@ func (r *Replica) Status() Status {
 		Node: r.cfg.Node, Group: r.cfg.Group, Role: r.role, Term: r.hard.GetTerm(), Leader: r.leader, Leading: r.leading,
 		First: r.log.base + 1, Last: r.log.last(), Commit: r.hard.GetCommit(), Applied: r.applied,
 		Members: r.members.members(), Joint: r.members.joint(), Settled: r.leading && r.settled,
-		Reads: r.reads.count(), Refused: r.refused, Late: r.lateTurns, LateBy: r.lateBy, Log: r.wal.Stats(),
+		Voters: nodeIDs(r.members.conf.GetVoters()), Outgoing: nodeIDs(r.members.conf.GetVotersOutgoing()),
+		Reads: r.reads.count(), Refused: r.refused, Full: r.full, Late: r.lateTurns, LateBy: r.lateBy, Log: r.wal.Stats(),
 	}
 	if len(r.files) > 0 {
 		s.Snapshot = r.files[0].index
@@ -73,4 +78,12 @@ func (r *Replica) Status() Status {
 		slices.SortFunc(s.Followers, func(a, b FollowerStatus) int { return compareIDs(a.Node, b.Node) })
 	}
 	return s
+}
+
+func nodeIDs(list []uint64) []NodeID {
+	var out []NodeID
+	for _, id := range list {
+		out = append(out, NodeID(id))
+	}
+	return out
 }

@@ -25,6 +25,10 @@ type Tuning struct {
 	NewsDelay time.Duration
 	// MaxProposal bounds one payload in bytes. Default 1 MiB, at most 4 MiB.
 	MaxProposal int
+	// MaxUncommitted bounds the bytes of what a leader has proposed and not seen committed; what is proposed beyond it is
+	// dropped, and proposed again. Without a bound a leader that cannot commit takes proposals until its memory is full.
+	// Default 64 MiB.
+	MaxUncommitted int64
 
 	// SnapshotBytes is how many bytes of entries are applied before the next snapshot is begun, and so how much a restart
 	// has to apply again. Default 16 MiB, some quarter of a million requests.
@@ -64,6 +68,7 @@ func (t Tuning) withDefaults() Tuning {
 	defaultTo(&t.GatherTime, time.Millisecond)
 	defaultTo(&t.NewsDelay, time.Millisecond)
 	defaultTo(&t.MaxProposal, 1<<20)
+	defaultTo(&t.MaxUncommitted, 64<<20)
 	defaultTo(&t.SnapshotBytes, 16<<20)
 	defaultTo(&t.SnapshotEntries, 1_000_000)
 	defaultTo(&t.SnapshotSlices, 1)
@@ -92,6 +97,8 @@ func (t Tuning) validate() error {
 		return fmt.Errorf("raftnode: gather time of %v, news delay of %v: allowed are 0 to a tick (%v)", t.GatherTime, t.NewsDelay, t.Tick)
 	case t.MaxProposal < 1 || t.MaxProposal > 4<<20:
 		return fmt.Errorf("raftnode: proposals of %d bytes: allowed are 1 to 4 MiB", t.MaxProposal)
+	case t.MaxUncommitted < 1:
+		return fmt.Errorf("raftnode: %d uncommitted bytes: at least 1", t.MaxUncommitted)
 	case t.SnapshotBytes < 1 || t.SnapshotSlices < 1 || t.SnapshotHold < 0 || t.SegmentBytes < 1:
 		return fmt.Errorf("raftnode: snapshot bytes %d, slices %d, hold %v, segment bytes %d: none may be negative",
 			t.SnapshotBytes, t.SnapshotSlices, t.SnapshotHold, t.SegmentBytes)

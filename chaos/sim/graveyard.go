@@ -15,6 +15,7 @@ func Graveyard() []Grave {
 		{"200022061 pace=1 length=4.747s faults=1,2", "a node that had lost its newest snapshots took one below the mark of its log while it applied the log again, and stopped"},
 		{"1795640519830 clients=4 pace=1 length=54.4921875s faults=8,10,11,12,13,14,15,24,29,32,33,35,36,37,48,64", "a learner that waited for a snapshot, which the leader had put off by 30 s for want of room, was given a vote, without which nothing could be committed"},
 		{"1795640520840 pace=1", "a leader made a follower that the quorum needed wait 30 s for a snapshot after there was room again"},
+		{"1795646195010 pace=1 length=43.0078125s faults=0,1,2,3,4,5,6,7,8,9,10,14,15,18,19,20,21,22,23,24,26,28,29,30,31,32,33,34,35,40,41,42,43,44,48,49,51", "a change of members was called complete while members still needed the old majority, and the member that was removed was switched off"},
 		{"1796000022749 pace=1 length=5.451s work=permits,many,elections,keys faults=1,2,4,7", "a snapshot that came from the leader was written into the file of the node's own at that entry"},
 		{"1796100141150 pace=1 length=6s faults=2,3", "of a jump of its clock a leader counted up to 100 ms as time, and a paused client believed too long in its lock"},
 		{"1796100144694 pace=1 length=6s", "the only member with the whole log was refused for its term, and waited for another election time"},

@@ -57,8 +57,10 @@ type node struct {
 	synced   time.Duration          // how long it took in the one before
 	busy     time.Duration          // until when the turn takes that was begun last
 	attached map[sessions.ID]*client
-	promised bool // it has fsynced since it promised something last
-	unproven int  // entries that it proposed and has not seen applied
+	promised bool     // it has fsynced since it promised something last
+	unproven int      // entries that it proposed and has not seen applied
+	dropped  uint64   // rounds that it dropped since too much was not committed
+	quorums  *quorums // of the members as it applied them last; nil: it has just begun with them
 	storage
 }
 
@@ -126,7 +128,8 @@ func (n *node) start() {
 	}
 	n.begun = n.begun || n.founder || replica.Status().Snapshot > 0
 	n.hurt = false
-	n.replica, n.up, n.term = replica, true, 0
+	n.replica, n.up, n.term, n.dropped = replica, true, 0, 0
+	n.quorums = quorumsOf(replica.Status())
 	if n.wounded {
 		n.scars, n.newest = 2, replica.Status().Snapshot
 	}

@@ -19,6 +19,7 @@ type operator struct {
 	asked  int            // changes so far
 	doubt  bool           // the last one may or may not have happened
 	led    map[*node]bool // was asked, as the leader, to take itself out
+	before uint64         // operations that had been done when the last change was asked for
 }
 
 // goal is something the operator wants.
@@ -27,6 +28,10 @@ type goal struct {
 	node   *node // that joins, once it is there
 	remove *node // that leaves then; nil: nobody
 }
+
+// loadOfPromotion is how many operations of clients are done while a learner is
+// promoted under load.
+const loadOfPromotion = 10
 
 // mostVoters is up to how many the operator lets the cell grow.
 const mostVoters = 6
@@ -133,6 +138,7 @@ func has(members []raftnode.Member, id raftnode.NodeID, learner bool) bool {
 func (o *operator) ask(l *node, kind raftnode.ChangeKind, about *node) {
 	o.asking = true
 	o.asked++
+	o.before = o.w.witness.checked
 	if kind == raftnode.Remove && about == l {
 		o.led[about] = true
 	}
@@ -169,6 +175,9 @@ func (o *operator) done(kind raftnode.ChangeKind) {
 		o.w.sometimes(learnerAdded)
 	case raftnode.Promote:
 		o.w.sometimes(learnerPromoted)
+		if o.w.witness.checked-o.before >= loadOfPromotion {
+			o.w.sometimes(learnerPromotedLoaded)
+		}
 	case raftnode.Remove:
 		o.w.sometimes(memberRemoved)
 	}
@@ -192,8 +201,19 @@ func (o *operator) retire() {
 	}
 }
 
-// membersChanged crashes a node that is to crash in a joint configuration.
+// membersChanged holds a change of members against those before, and crashes a
+// node that is to crash in a joint configuration.
 func (n *node) membersChanged([]raftnode.Member) {
+	if n.up && n.replica != nil {
+		now := quorumsOf(n.replica.Status())
+		if n.quorums != nil {
+			n.w.check(Raft, n.quorums.overlap(now))
+			if len(now.voters) != len(n.quorums.voters) || len(now.outgoing) > 0 {
+				n.w.sometimes(quorumsChanged)
+			}
+		}
+		n.quorums = now
+	}
 	if n.joint && n.up && n.replica != nil && n.replica.Status().Joint {
 		n.joint = false
 		n.w.sometimes(crashedInJoint)

@@ -70,6 +70,7 @@ func newSetting(rng *rand.Rand, cfg Config) setting {
 	if s.work&(Crowd|Ailing) != 0 {
 		s.pace = 1
 	}
+	s.tuning.MaxUncommitted = int64(pick(1<<10, 4<<10, 64<<20, 64<<20)) // drawn last: it changes nothing else
 	return s
 }
 

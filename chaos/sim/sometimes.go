@@ -49,10 +49,13 @@ const (
 	clientPaused
 	leaderTransferred
 	proposalDropped
+	uncommittedFull
 	timeOfLostTerm
 	keepAliveUnconfirmed
 	learnerAdded
 	learnerPromoted
+	learnerPromotedLoaded
+	quorumsChanged
 	memberRemoved
 	leaderRemoved
 	memberReplaced
@@ -142,10 +145,13 @@ var situationNames = [situations]string{
 	clientPaused:          "client paused",
 	leaderTransferred:     "leadership transferred",
 	proposalDropped:       "proposal dropped",
+	uncommittedFull:       "proposal dropped since too much was not committed",
 	timeOfLostTerm:        "time told by a leader that lost its term",
 	keepAliveUnconfirmed:  "keep-alive not acknowledged by a leader that could not commit",
 	learnerAdded:          "learner added",
-	learnerPromoted:       "learner promoted under load",
+	learnerPromoted:       "learner promoted",
+	learnerPromotedLoaded: "learner promoted while ten operations and more were done",
+	quorumsChanged:        "quorums of members held against those before",
 	memberRemoved:         "member removed",
 	leaderRemoved:         "leader removed",
 	memberReplaced:        "damaged member replaced by a new one",

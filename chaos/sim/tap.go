@@ -67,6 +67,10 @@ func (t tap) Propose(now time.Duration, most int) [][]byte {
 // ProposalDropped implements raftnode.Machine.
 func (t tap) ProposalDropped(payload []byte) {
 	t.n.w.sometimes(proposalDropped)
+	if full := t.n.replica.Status().Full; full > t.n.dropped {
+		t.n.dropped = full
+		t.n.w.sometimes(uncommittedFull)
+	}
 	t.n.unproven--
 	t.Cell.ProposalDropped(payload)
 }
@@ -82,6 +86,7 @@ func (t tap) Restore(r io.Reader, index, term uint64) error {
 	if err := t.Cell.Restore(r, index, term); err != nil {
 		return err
 	}
+	t.n.quorums = nil // what changed on the way to the snapshot is not seen here
 	t.n.w.witness.restored(t.n, index)
 	return nil
 }

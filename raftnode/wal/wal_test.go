@@ -255,6 +255,59 @@ func TestLockedOnDisk(t *testing.T) {
 	must(t, l.Close())
 }
 
+// TestSegmentOfStateAlone: a segment is cut by a hard state without entries, and
+// one has nothing but such states. What the log holds survives that, with a crash
+// and with the segments before it gone.
+func TestSegmentOfStateAlone(t *testing.T) {
+	m := disk.NewMem()
+	l, _ := open(t, m, small)
+	all := ents(1, 20, 1)
+	must(t, l.Append(Batch{State: []byte("first"), Entries: all, Sync: true}))
+	var state []byte
+	votes := func(segments int) {
+		for i := 0; l.Stats().Segments < segments; i++ {
+			state = fmt.Appendf(nil, "term %d of segment %d", i, segments)
+			must(t, l.Append(Batch{State: state, Sync: true}))
+			if i > 1<<16 {
+				t.Fatal("the log begins no other segment")
+			}
+		}
+	}
+	holds := func(what string, c Contents, want []Entry) {
+		t.Helper()
+		if string(c.State) != string(state) {
+			t.Errorf("%s: the state is %q, and was %q", what, c.State, state)
+		}
+		wantEntries(t, c.Entries, want)
+	}
+	for _, segments := range []int{2, 3} { // the second has states alone when the third begins
+		votes(segments)
+		m.Crash(disk.DropUnsynced())
+		var c Contents
+		l, c = open(t, m, small)
+		holds(fmt.Sprintf("cut off in segment %d", segments), c, all)
+		if n := l.Stats().Segments; n != segments {
+			t.Fatalf("%d segments, %d were begun", n, segments)
+		}
+	}
+	must(t, l.Mark(20, 1))
+	votes(4)
+	must(t, l.Release(20))
+	if n := l.Stats().Segments; n != 1 {
+		t.Errorf("%d segments are left: the others have nothing that is needed", n)
+	}
+	m.Crash(disk.DropUnsynced())
+	l, c := open(t, m, small)
+	holds("with one segment left", c, nil)
+	if l.Stats().Base != 20 {
+		t.Errorf("the mark is at %d", l.Stats().Base)
+	}
+	must(t, l.Append(Batch{Entries: ents(21, 22, 2), Sync: true}))
+	l, c = reopen(t, m, l, small)
+	holds("after more entries", c, ents(21, 22, 2))
+	must(t, l.Close())
+}
+
 func TestAppendAllocatesNothing(t *testing.T) {
 	m := disk.NewMem()
 	l, _ := open(t, m, Options{SegmentBytes: 4 << 20})
