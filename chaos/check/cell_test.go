@@ -143,6 +143,25 @@ func (s *scene) expire(session uint64) {
 	s.now += 2 * ms
 }
 
+// inherit ends a session for whose lock another one waits.
+func (s *scene) inherit(dead, heir uint64, x Item) uint64 {
+	asked := s.now
+	s.now += ms
+	s.expire(dead)
+	s.token++
+	s.locks[x.Name].Holders = []Holder{{Session: heir, Token: s.token}}
+	for i := len(s.h.Audit) - 1; ; i-- { // in the same revision
+		if c := &s.h.Audit[i]; c.Space == OfLocks && c.Record.Key == x.Name {
+			l := *s.locks[x.Name]
+			c.Lock = &l
+			break
+		}
+	}
+	o := s.op(Operation{Client: client(heir), Kind: Acquire, Session: heir, Claim: []Item{x}, Token: s.token, Revision: s.rev})
+	o.Invoke, o.Until = asked, o.Return+ms/2
+	return s.token
+}
+
 func (s *scene) changeKey(c Change) {
 	s.times[s.rev] = s.now
 	s.model.add(&c)
@@ -273,6 +292,14 @@ func sound() *History {
 	s.op(Operation{Client: "c5", Kind: Acquire, Session: 5, Claim: []Item{x}, Outcome: Unknown}).Return = Forever
 	s.expire(5)
 	s.release(s.acquire(6, x), x)
+	// Left by its client, and waited for; and all that for long enough.
+	z := Item{Name: "z"}
+	s.acquire(10, z)
+	s.h.Sessions = append(s.h.Sessions, Session{ID: 10, Client: "c10", TTL: 5 * ms, Safe: s.now + 4*ms, Died: s.now})
+	s.release(s.inherit(10, 11, z), z)
+	s.now += 2 * time.Second
+	s.txn(2, get("k"))
+	s.h.Promptness = &Promptness{Nodes: 3, Election: 10 * ms}
 	s.h.AuditTo = s.rev
 	s.watch()
 	return s.h

@@ -309,6 +309,44 @@ func TestBroken(t *testing.T) {
 			h.Sessions[0].Safe, h.Sessions[0].Closed = endTold(h, 4)+9*ms, endTold(h, 4)+6*ms
 		}},
 
+		{"not for ever", "it ended too late", func(h *History) {
+			h.Operations = append(h.Operations, looks(h, 10))
+			died(h, 10).Died -= 1100 * ms
+		}},
+		{"not for ever", "its lock never ended", func(h *History) {
+			i := slices.IndexFunc(h.Audit, func(c Change) bool { return c.Space == OfLocks && c.Record.Key == "z" && len(c.Lock.Ended) == 1 })
+			h.Audit = h.Audit[:i]
+			h.Endings = slices.DeleteFunc(h.Endings, func(e Ending) bool { return e.Session == 10 })
+		}},
+		{"not for ever", "too late even with a node down, and up again", func(h *History) {
+			at := died(h, 10).Died
+			h.Promptness.Faults = []Fault{{From: at - 3900*ms, To: at - 3800*ms, Nodes: []string{"n1"}}}
+			h.Operations = append(h.Operations, looks(h, 10))
+			died(h, 10).Died -= 4000 * ms
+		}},
+		{"not for ever", "too late although the cell could work again", func(h *History) {
+			at := died(h, 10).Died
+			h.Promptness.Faults = []Fault{{From: at - 5000*ms, To: at - 4500*ms, Nodes: []string{"n1", "n2"}}}
+			h.Operations = append(h.Operations, looks(h, 10))
+			died(h, 10).Died -= 5000 * ms
+		}},
+		{"granted after death", "too late", func(h *History) {
+			h.Operations = append(h.Operations, looks(h, 10))
+			died(h, 10).Died -= 1100 * ms
+			find(h, Acquire, func(o *Operation) bool { return o.Session == 11 }).Invoke -= 1100 * ms
+		}},
+		{"granted after death", "told too late", func(h *History) {
+			o := find(h, Acquire, func(o *Operation) bool { return o.Session == 11 })
+			o.Return += 1100 * ms
+		}},
+		{"granted after death", "nobody is granted it", func(h *History) {
+			i := slices.IndexFunc(h.Audit, func(c Change) bool { return c.Space == OfLocks && c.Record.Key == "z" && len(c.Lock.Ended) == 1 })
+			h.Audit[i].Lock.Holders = nil
+			h.Audit = h.Audit[:i+1]
+			o := find(h, Acquire, func(o *Operation) bool { return o.Session == 11 })
+			o.Outcome, o.Token, o.Revision, o.Return, o.Left = Unknown, 0, 0, Forever, o.Return+1500*ms
+		}},
+
 		{"beliefs", "two at a time", func(h *History) { find(h, Acquire, token(1)).Until = find(h, Acquire, token(3)).Return + 1 }},
 		{"beliefs", "exclusive beside shared", func(h *History) {
 			find(h, Acquire, token(4)).Until = find(h, Acquire, token(5)).Return + 1
@@ -350,6 +388,22 @@ func TestEveryCheckerIsTested(t *testing.T) {
 			t.Errorf("no history breaks %q", c.Name)
 		}
 	}
+}
+
+// died is a session that its client left.
+func died(h *History, id uint64) *Session {
+	i := slices.IndexFunc(h.Sessions, func(s Session) bool { return s.ID == id })
+	return &h.Sessions[i]
+}
+
+// looks is a look at the state just before a session ends, when it should have
+// done so long ago.
+func looks(h *History, id uint64) Operation {
+	i := slices.IndexFunc(h.Endings, func(e Ending) bool { return e.Session == id })
+	o := *find(h, Keys, reads1("7"))
+	o.Client, o.Invoke, o.Return = "c12", h.Endings[i].At-ms/4, h.Endings[i].At-ms/8
+	o.Sequence, o.Revision = 0, h.Endings[i].Revision-1
+	return o
 }
 
 // endTold is when somebody was told first of the end of a session.
@@ -421,13 +475,43 @@ func TestExcused(t *testing.T) {
 			h.Sessions[0].Safe, h.Sessions[0].Closed = endTold(h, 4)+9*ms, endTold(h, 4)-ms
 		},
 		"a key of a session that somebody deleted": func(h *History) {
+			told := endTold(h, 4)
 			h.Endings = nil
 			h.Watches = h.Watches[:1] // of keys
 			x := Txn{Then: []KeyOp{{Action: Delete, Key: "mi", End: "mj"}}}
 			h.Operations = append(h.Operations, Operation{Client: "c9", Kind: Keys, Session: 9, Txn: &x, Outcome: Unknown, Return: Forever})
-			h.Sessions[0].Safe = endTold(h, 4) + 9*ms
+			h.Sessions[0].Safe = told + 9*ms
 		},
 		"a lead that is told of as the last one long after": func(h *History) { h.Sessions[1].Safe = endTold(h, 7) },
+		"a session that ends late with the leader changing twice": func(h *History) {
+			at := died(h, 10).Died
+			h.Promptness.Faults = []Fault{{From: at - 1000*ms, To: at - 500*ms, Nodes: []string{"n1"}}}
+			h.Operations = append(h.Operations, looks(h, 10))
+			died(h, 10).Died -= 1100 * ms
+		},
+		"a session that ends late after there was no majority": func(h *History) {
+			at := died(h, 10).Died
+			h.Promptness.Faults = []Fault{{From: at - 3000*ms, To: at - 1000*ms, Nodes: []string{"n1"}}, {From: at - 2500*ms, To: at - 900*ms, Nodes: []string{"n3"}}}
+			h.Operations = append(h.Operations, looks(h, 10))
+			died(h, 10).Died -= 4000 * ms
+		},
+		"a session that ends late as the machine stood still": func(h *History) {
+			at := died(h, 10).Died
+			h.Promptness.Faults = []Fault{{From: at - 800*ms, To: at - 500*ms, Stall: true}}
+			h.Operations = append(h.Operations, looks(h, 10))
+			died(h, 10).Died -= 1100 * ms
+		},
+		"a session that ends late, whose client was cut off meanwhile": func(h *History) {
+			at := died(h, 10).Died
+			h.Promptness.Faults = []Fault{{From: at - 1500*ms, To: at, Client: "c10"}}
+			h.Operations = append(h.Operations, looks(h, 10))
+			died(h, 10).Died -= 1500 * ms
+		},
+		"a session that ends late, as something lasts": func(h *History) {
+			h.Promptness.Faults = []Fault{{From: died(h, 10).Died - 9500*ms, To: Forever, Cell: true}}
+			h.Operations = append(h.Operations, looks(h, 10))
+			died(h, 10).Died -= 9000 * ms
+		},
 		"beliefs that touch": func(h *History) { find(h, Acquire, token(1)).Until = find(h, Acquire, token(2)).Return },
 	} {
 		h := sound()

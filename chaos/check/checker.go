@@ -57,6 +57,10 @@ func Checkers() []Checker {
 			[]string{changesTold, prevsTold, watchesResumed}, watches},
 		{"never early", "no session expires while its client may rely on it",
 			[]string{expiredLocks, expiredLeaders, expiredKeys}, neverEarly},
+		{"not for ever", "a session of which nothing more was heard ends within its time to live, two elections and a second, faults allowed for",
+			[]string{sessionsLeft}, notForEver},
+		{"granted after death", "who waits for a lock or a lead is granted it within the time to live of a holder that died, three elections and a second, faults allowed for",
+			[]string{heirsWaited}, grantedAfterDeath},
 		{"beliefs", "no two clients believe in incompatible holds of a lock at a moment",
 			[]string{beliefsAfter, beliefsBeside}, beliefs},
 	}

@@ -4,24 +4,8 @@ package check
 // that comes in that revision or later. When it ended is told by endings, by
 // tenures that ended with their session, and by keys that did.
 func deadSessions(h *History, r *reporter) {
-	over := map[uint64]uint64{} // session: revision
-	ends := func(session, revision uint64) {
-		if at, ok := over[session]; revision != 0 && (!ok || revision < at) {
-			over[session] = revision
-		}
-	}
-	for _, e := range h.Endings {
-		ends(e.Session, e.Revision)
-	}
-	for gone, owner := range goneWithSessions(h) {
-		ends(owner, gone.revision)
-	}
 	l := readLedger(h, nothing)
-	for _, t := range l.list {
-		if withSession(t.ended) {
-			ends(t.session, t.to)
-		}
-	}
+	over := sessionsOver(h, l)
 	for _, t := range l.list {
 		at, dead := over[t.session]
 		if dead {
@@ -63,3 +47,26 @@ func deadSessions(h *History, r *reporter) {
 
 // withSession says whether a tenure that ended so ended with its session.
 func withSession(why string) bool { return why == "expired" || why == "closed" || why == "ended" }
+
+// sessionsOver are the revisions by which sessions had ended, as far as anything
+// tells of it.
+func sessionsOver(h *History, l *ledger) map[uint64]uint64 {
+	over := map[uint64]uint64{}
+	ends := func(session, revision uint64) {
+		if at, ok := over[session]; revision != 0 && (!ok || revision < at) {
+			over[session] = revision
+		}
+	}
+	for _, e := range h.Endings {
+		ends(e.Session, e.Revision)
+	}
+	for gone, owner := range goneWithSessions(h) {
+		ends(owner, gone.revision)
+	}
+	for _, t := range l.list {
+		if withSession(t.ended) {
+			ends(t.session, t.to)
+		}
+	}
+	return over
+}

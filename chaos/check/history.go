@@ -62,6 +62,9 @@ type Operation struct {
 	// Until is how long the client believed in what it was granted: until it
 	// began to give it back, was told of its end, or its own deadline passed.
 	Until Time
+	// Left is when the call came to an end, whatever is known of what it did: a
+	// claim of unknown outcome was waited for until then. 0: not known.
+	Left Time
 
 	Txn    *Txn
 	Result *Result
@@ -193,6 +196,9 @@ type Session struct {
 	// Closed is when its client asked to close it; 0: it did not. Of one session
 	// there may be several of these: what is known at different times.
 	Closed Time
+	// Died is when its client was gone, which has sent nothing since; 0: it may
+	// have done so until Safe.
+	Died Time
 }
 
 // Ending is the end of a session, as somebody learned of it.
@@ -224,6 +230,8 @@ type History struct {
 	Sessions           []Session
 	Endings            []Ending
 	Queues             []Queue
+	// Promptness is how soon things had to happen; nil: nobody knows.
+	Promptness *Promptness
 	// Strangers are clients whose operations are not all recorded.
 	Strangers bool
 }

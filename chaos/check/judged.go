@@ -48,6 +48,10 @@ const (
 	expiredLeaders = "expired sessions that led an election"
 	expiredKeys    = "ended sessions that owned a key"
 
+	sessionsLeft = "sessions that were left to end"
+
+	heirsWaited = "claims that waited for a holder that died"
+
 	beliefsAfter  = "beliefs after another's"
 	beliefsBeside = "beliefs beside another's"
 )

@@ -91,6 +91,7 @@ func (r *runner) judge(ctx context.Context, report *report) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the end of the history cannot be told: %w; %s", err, r.keepHistory(h))
 	}
+	h.Promptness = r.promptness()
 	report.history, report.revisions, report.queues = len(h.Operations), upto, len(h.Queues)
 	for i := range h.Watches {
 		report.deliveries += len(h.Watches[i].Deliveries)

@@ -23,6 +23,7 @@ func (c *Client) call(o check.Operation, do func(o *check.Operation) error) (int
 	id := c.Sink.Begin(o)
 	err := do(&o)
 	o.Return = c.Now()
+	o.Left = o.Return
 	o.Outcome, o.Code = outcome(err)
 	if err != nil {
 		o.Revision, o.Token = 0, tokenOf(o, err)

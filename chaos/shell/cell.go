@@ -33,6 +33,9 @@ type cell struct {
 	journal  *journal
 	began    instant
 	restarts sync.Mutex // held by whoever starts or stops a node
+
+	wrongs sync.Mutex
+	wrong  []check.Fault // what was wrong when
 }
 
 // How long things may take once everything is well.
@@ -100,6 +103,9 @@ func (w *cell) run() (wrong []string, h *check.History) {
 		workers.Go(func() { again(working, c) })
 	}
 	workers.Go(func() { w.look(working) })
+	for i := range mortals {
+		workers.Go(func() { w.liveAndDie(working, i) })
+	}
 
 	// 1. The faults, and a time after them.
 	if w.Faults == nil {
@@ -137,6 +143,7 @@ func (w *cell) run() (wrong []string, h *check.History) {
 	w.history.mu.Unlock()
 	h = w.history.History()
 	h.Strangers = w.strangers()
+	h.Promptness = &check.Promptness{Nodes: len(w.nodes), Election: electionTime, Faults: w.wrong}
 	if err := following.tell(h, upto); err != nil {
 		w.history.violation("%v", err)
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/conch-lock/conch/chaos/check"
 )
 
 // fault is one entry of the plan.
@@ -114,6 +116,7 @@ func (w *cell) inflict(f fault) {
 	c := w.clients[f.client]
 	w.note("fault %s (%s)", f, x.name)
 	w.history.count("fault: " + f.kind)
+	defer w.suffers(f.kind, x.name, c.name)()
 	switch f.kind {
 	case "kill", "power":
 		w.crash(f, x)
@@ -164,6 +167,26 @@ func (w *cell) inflict(f fault) {
 		w.during(f, w.net.cut(out(c.name, w.names())...))
 	case "deafen client":
 		w.during(f, w.net.cut(in(c.name, w.names())...))
+	}
+}
+
+// suffers notes that something is wrong, for who judges how soon things happened,
+// until what it returns is called.
+func (w *cell) suffers(kind, node, client string) (over func()) {
+	x := check.Fault{From: now()}
+	switch kind {
+	case "kill all", "power all", "flap", "slow", "narrow", "slow disk": // the leader may go on leading, and be of little use
+		x.Cell = true
+	case "silence client", "mute client", "deafen client":
+		x.Client = client
+	default:
+		x.Nodes = []string{node}
+	}
+	return func() {
+		x.To = now()
+		w.wrongs.Lock()
+		defer w.wrongs.Unlock()
+		w.wrong = append(w.wrong, x)
 	}
 }
 

@@ -91,7 +91,7 @@ func TestCell(t *testing.T) {
 func sometimes() []string {
 	out := []string{
 		"claims given up", "locks refused: held", "locks refused: wait timed out", "candidacies that failed", "leaderships handed over",
-		"leadership of the cell handed over", "sessions lost", "sessions not closed in time", "turns of loops", "clients dialed and closed",
+		"leadership of the cell handed over", "clients that died", "sessions lost", "sessions not closed in time", "turns of loops", "clients dialed and closed",
 		"watches resumed by their consumer", "transactions that failed", "reads that failed",
 		"network: given up in silence", "network: reset", "network: writes that stood still",
 	}
