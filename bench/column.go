@@ -40,11 +40,14 @@ func (k column) with(ctx context.Context, kind string, clients int, do work) {
 	})
 }
 
-// runIn takes and releases locks for a while, which does not count: servers that
-// compile their code as it runs get to do so.
+// runIn takes and releases locks until the servers get no faster by it, which
+// does not count: some compile their code as it runs.
 func (k column) runIn(ctx context.Context) {
 	k.with(ctx, runIn, runInClients, func(ctx context.Context, clients []system.Client) ([]table.Sample, error) {
-		_, err := load.Cycles(ctx, k.c.timing, k.cluster, clients)
+		took, err := load.RunIn(ctx, k.c.runInWindow, k.c.runInMost, k.cluster, clients)
+		if err == nil {
+			k.c.say("%s: run in for %v", k.sys.Recipes()[k.recipe].Name, took.Round(time.Second))
+		}
 		return nil, err
 	})
 }

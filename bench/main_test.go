@@ -37,6 +37,7 @@ func small(t *testing.T, args ...string) options {
 	if err != nil {
 		t.Fatal(err)
 	}
+	o.runInWindow, o.runInMost = 50*time.Millisecond, time.Second
 	o.cycleClients, o.waiters, o.observers, o.kvClients, o.sessionTTL = []int{1, 4}, []int{2}, 3, 4, time.Second
 	return o
 }

@@ -27,6 +27,8 @@ type options struct {
 	timing  load.Timing
 	limit   time.Duration
 
+	runInWindow, runInMost time.Duration // see load.RunIn
+
 	cycleClients []int
 	waiters      []int
 	observers    int
@@ -43,6 +45,7 @@ func parseOptions(args []string) (options, error) {
 	o := options{
 		find:         systemNamed,
 		cycleClients: []int{1, 64, 256}, waiters: []int{16, 64, 256},
+		runInWindow: 2 * time.Second, runInMost: 40 * time.Second,
 		observers: 100, kvClients: 64, sessionTTL: 10 * time.Second,
 	}
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
@@ -68,7 +71,7 @@ func parseOptions(args []string) (options, error) {
 	o.trials = 3
 	if *quick {
 		rounds, length, sessions, held = 1, time.Second, 1000, 50_000
-		o.trials = 1
+		o.trials, o.runInWindow = 1, time.Second
 	}
 	o.rounds = or(o.rounds, rounds)
 	o.timing.Length = or(o.timing.Length, length)

@@ -80,10 +80,11 @@ func (s *System) Start(ctx context.Context, dir string) (system.Cluster, error) 
 	c := &servers{endpoints: addresses[:nodes]}
 	for i := range nodes {
 		name := fmt.Sprintf("n%d", i+1)
+		c.dirs = append(c.dirs, filepath.Join(dir, name))
 		p, err := process.Start(process.Spec{
 			Name: "conch " + name, Path: s.binary, Log: filepath.Join(dir, name+".log"),
 			Args: []string{
-				"serve", "--name", name, "--data-dir", filepath.Join(dir, name), "--log-level", "warn",
+				"serve", "--name", name, "--data-dir", c.dirs[i], "--log-level", "warn",
 				"--listen-client", addresses[i], "--listen-peer", addresses[nodes+i], "--initial-cluster", strings.Join(members, ","),
 			},
 		})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"slices"
 
 	"github.com/conch-lock/conch/bench/process"
@@ -15,6 +16,7 @@ import (
 type servers struct {
 	all       []*process.Process
 	endpoints []string
+	dirs      []string // of their data
 }
 
 func (c *servers) Servers() []*process.Process { return slices.Clone(c.all) }
@@ -33,6 +35,12 @@ func (c *servers) Leader(ctx context.Context) (int, error) {
 		}
 	}
 	return 0, fmt.Errorf("conch: no node leads: %+v", s)
+}
+
+// Snapshotting looks for the file that a snapshot is written into.
+func (c *servers) Snapshotting(server int) (bool, error) {
+	files, err := filepath.Glob(filepath.Join(c.dirs[server], "cells", "default", "snapshots", "*.snap.tmp"))
+	return len(files) > 0, err
 }
 
 func (c *servers) Restart(ctx context.Context, server int) error {

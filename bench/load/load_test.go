@@ -215,6 +215,50 @@ func TestCommits(t *testing.T) {
 	}
 }
 
+func TestScale(t *testing.T) {
+	ctx, _, cluster, clients := start(t, 0, 3)
+	const locks = 300
+	samples, err := load.Scale(ctx, short, cluster, clients, locks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, measure := range []string{
+		"taken", "acquire of another, median, then", "acquire of another while a snapshot is taken, median",
+		"acquire of another between snapshots, median", "restart of a killed follower, to serving",
+	} {
+		if v := value(t, samples, measure); v <= 0 {
+			t.Errorf("%s: %v", measure, v)
+		}
+	}
+}
+
+// warming has clients that get faster from lock to lock, down to a millisecond.
+type warming struct{ took atomic.Int64 }
+
+func (w *warming) Lock(context.Context, string) (func(context.Context) error, error) {
+	time.Sleep(max(time.Millisecond, time.Duration(w.took.Add(-int64(100*time.Microsecond)))))
+	return func(context.Context) error { return nil }, nil
+}
+
+// TestRunIn: it goes on while a system gets faster, and ends with its time.
+func TestRunIn(t *testing.T) {
+	ctx, _, cluster, _ := start(t, 0, 1)
+	w := &warming{}
+	w.took.Store(int64(20 * time.Millisecond))
+	if _, err := load.RunIn(ctx, 200*time.Millisecond, time.Minute, cluster, []system.Client{w}); err != nil {
+		t.Fatal(err)
+	}
+	if left := time.Duration(w.took.Load()); left > 10*time.Millisecond {
+		t.Errorf("it ended while a lock took %v and the next one less", left)
+	}
+	w = &warming{}
+	w.took.Store(int64(40 * time.Millisecond))
+	took, err := load.RunIn(ctx, 200*time.Millisecond, 50*time.Millisecond, cluster, []system.Client{w})
+	if err != nil || took > 10*time.Second {
+		t.Errorf("it took %v of 50 ms: %v", took, err)
+	}
+}
+
 func TestIdle(t *testing.T) {
 	ctx, sys, cluster, _ := start(t, 0, 1)
 	samples, err := load.Idle(ctx, 50*time.Millisecond, cluster, sys, 0, 10, 50*time.Millisecond)

@@ -17,7 +17,7 @@ const scaleWorkers = 512
 
 // Scale has every client hold a number of locks, and measures what one of them
 // takes of the servers' memory, whether taking and releasing another one has
-// become slower, and how long a follower that was killed takes to serve again
+// become slower, also while a snapshot is taken, and how long a follower that was killed takes to serve again
 // with all of them in its state.
 func Scale(ctx context.Context, t Timing, cluster system.Cluster, clients []system.Client, locks int) ([]table.Sample, error) {
 	empty, err := Cycles(ctx, t, cluster, clients[:1])
@@ -53,6 +53,10 @@ func Scale(ctx context.Context, t Timing, cluster system.Cluster, clients []syst
 	if err != nil {
 		return nil, err
 	}
+	during, beside, err := Snapshots(ctx, cluster, clients[0], clients[1])
+	if err != nil {
+		return nil, err
+	}
 	restart, err := restartFollower(ctx, cluster)
 	if err != nil {
 		return nil, err
@@ -60,14 +64,15 @@ func Scale(ctx context.Context, t Timing, cluster system.Cluster, clients []syst
 	row := func(measure, unit string, better table.Better) table.Row {
 		return table.Row{Kind: "scale", Work: fmt.Sprintf("%s locks held by %s", table.Whole(locks), count(len(clients), "session")), Measure: measure, Unit: unit, Better: better}
 	}
-	return []table.Sample{
+	samples := []table.Sample{
 		{Row: row("taken", "1/s", table.More), Value: float64(locks) / took.Seconds()},
 		{Row: row("memory for a lock and server", "KB", table.Less), Value: float64(after.Memory-before.Memory) / 1000 / float64(locks) / float64(len(cluster.Servers()))},
 		{Row: row("memory of all servers", "MB", table.Less), Value: megabytes(after.Memory)},
 		{Row: row("acquire of another, median, before", "ms", table.Less), Value: valueOf(empty, "acquire, median")},
 		{Row: row("acquire of another, median, then", "ms", table.Less), Value: valueOf(full, "acquire, median")},
-		{Row: row("restart of a killed follower, to serving", "s", table.Less), Value: restart.Seconds()},
-	}, nil
+	}
+	samples = append(samples, snapshotRows(row, during, beside)...)
+	return append(samples, table.Sample{Row: row("restart of a killed follower, to serving", "s", table.Less), Value: restart.Seconds()}), nil
 }
 
 // valueOf finds what was measured.

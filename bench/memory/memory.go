@@ -117,6 +117,11 @@ func (c *servers) Servers() []*process.Process {
 func (c *servers) Endpoints() []string { return []string{"memory"} }
 func (c *servers) Close()              { process.KillAll(c.Servers()) }
 
+// Snapshotting is so for half of the time.
+func (c *servers) Snapshotting(int) (bool, error) {
+	return time.Now().UnixMilli()/10%2 == 0, nil
+}
+
 func (c *servers) Leader(context.Context) (int, error) {
 	err := c.serves()
 	c.mu.Lock()

@@ -8,5 +8,8 @@ import (
 )
 
 func TestSuite(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: the servers of a peer")
+	}
 	systemtest.Run(t, &redis.System{})
 }

@@ -84,6 +84,12 @@ type Cluster interface {
 	Close()
 }
 
+// Snapshotter is a cluster that can tell of a server whether it is writing a
+// snapshot of its state now.
+type Snapshotter interface {
+	Snapshotting(server int) (bool, error)
+}
+
 // Fleet is clients that were connected together.
 type Fleet struct {
 	Clients []Client
