@@ -16,7 +16,7 @@ import (
 // snapshotTuning takes snapshots all the time and keeps little of the log.
 func snapshotTuning() Tuning {
 	t := smallTuning()
-	t.SnapshotEntries, t.TrailingEntries, t.SnapshotSlices = 10, 3, 1
+	t.SnapshotEntries, t.TrailingEntries, t.SnapshotSlices, t.SnapshotPause = 10, 3, 1, -1
 	return t
 }
 
@@ -370,14 +370,14 @@ func TestReceivedSnapshotOfTheEntryThatIsBeingTaken(t *testing.T) {
 	c.everywhere("v39")
 	c.until("the same end", 5*time.Second, func() bool { return n.replica.applied == l.replica.applied })
 	index := l.replica.applied
-	if err := l.replica.beginSnapshot(); err != nil {
+	if err := l.replica.beginSnapshot(c.now); err != nil {
 		t.Fatal(err)
 	}
 	c.until("the leader's snapshot", 5*time.Second, func() bool { return l.replica.Status().Snapshot == index })
 	if n.replica.applied != index {
 		t.Fatalf("the other node is at %d, not at %d", n.replica.applied, index)
 	}
-	if err := n.replica.beginSnapshot(); err != nil {
+	if err := n.replica.beginSnapshot(c.now); err != nil {
 		t.Fatal(err)
 	}
 	m, content := l.stream(t)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -38,37 +39,81 @@ type taking struct {
 	index   uint64
 	term    uint64
 	members membership
-	result  chan committed // receives once the file is durable
+	next    time.Duration // when the next pieces are due
+	written int64         // bytes since the last sync
+	sync    *syncing      // under way, nil: none
 }
 
-// committed is the end of writing a snapshot.
-type committed struct {
-	path string
+// syncing is a sync of the file, of a part of it or, with the end, of all, which does not hold up the turns. Meanwhile the
+// writer is not touched by anybody else.
+type syncing struct {
+	result chan synced
+	state  atomic.Int32 // of the sync, for who gives the snapshot up meanwhile
+}
+
+// The states of a sync.
+const (
+	syncRuns int32 = iota
+	syncEnded
+	syncAbandoned // whoever ends it removes the file
+)
+
+// synced is the end of a sync.
+type synced struct {
+	path string // of the snapshot, when it is whole
 	err  error
 }
 
-// advanceSnapshot begins a snapshot when one is due, and writes the next pieces of the one under way. It reports whether
-// more pieces wait.
-func (r *Replica) advanceSnapshot(now time.Duration) (more bool, err error) {
+// advanceSnapshot begins a snapshot when one is due, and writes the next pieces of the one under way when it is their time.
+func (r *Replica) advanceSnapshot(now time.Duration) error {
 	t := r.taking
 	switch {
 	case t == nil && r.snapshotDue(now):
-		return true, r.putOff(now, r.beginSnapshot())
+		return r.putOff(now, r.beginSnapshot(now))
 	case t == nil:
-		return false, nil
-	case t.source != nil:
-		return true, r.putOff(now, r.writeSnapshot(t))
+		return nil
+	case t.sync != nil:
+		return r.snapshotSynced(now, t)
+	case now < t.next:
+		return nil
 	}
+	return r.putOff(now, r.writeSnapshot(now, t))
+}
+
+// snapshotSynced goes on when a sync has ended; a turn is given then.
+func (r *Replica) snapshotSynced(now time.Duration, t *taking) error {
 	select {
-	case c := <-t.result:
-		r.taking = nil
-		if c.err != nil {
-			return false, r.putOff(now, fmt.Errorf("write a snapshot: %w", c.err))
+	case s := <-t.sync.result:
+		t.sync = nil
+		if t.source == nil { // all of it is on disk, or none
+			r.taking = nil
 		}
-		return false, r.finishSnapshot(t, c.path)
+		switch {
+		case s.err != nil:
+			return r.putOff(now, fmt.Errorf("write a snapshot: %w", s.err))
+		case t.source == nil:
+			return r.finishSnapshot(t, s.path)
+		}
+		t.next = now
 	default:
-		return false, nil // a turn will be given when it is ready
 	}
+	return nil
+}
+
+// pieceDue is when the next piece of a snapshot under way is to be written; false: there is none.
+func (r *Replica) pieceDue() (time.Duration, bool) {
+	if r.taking == nil || r.taking.sync != nil {
+		return 0, false
+	}
+	return r.taking.next, true
+}
+
+// breath is how long to the next piece. The more has been applied since the snapshot began, the less: one that takes too
+// long makes the log longer that a restart has to apply.
+func (r *Replica) breath() time.Duration {
+	most := r.cfg.Tuning.SnapshotBytes
+	left := max(0, most-r.since)
+	return time.Duration(float64(r.cfg.Tuning.SnapshotPause) * float64(left) / float64(most))
 }
 
 // putOff turns the failure of a snapshot for want of room into another try later: the state is as safe in the log as
@@ -104,7 +149,7 @@ func (r *Replica) snapshotDue(now time.Duration) bool {
 }
 
 // beginSnapshot pins the state.
-func (r *Replica) beginSnapshot() error {
+func (r *Replica) beginSnapshot(now time.Duration) error {
 	m := r.metaAt(r.applied, r.appliedTerm, r.members)
 	w, err := snapshot.Create(r.cfg.FS, r.snapshotDir(), m)
 	if err != nil {
@@ -112,7 +157,7 @@ func (r *Replica) beginSnapshot() error {
 	}
 	r.taking = &taking{
 		source: r.cfg.Machine.Snapshot(), writer: w,
-		index: r.applied, term: r.appliedTerm, members: r.members,
+		index: r.applied, term: r.appliedTerm, members: r.members, next: now,
 	}
 	if r.piece == nil {
 		r.piece = make([]byte, snapshotPiece)
@@ -121,27 +166,43 @@ func (r *Replica) beginSnapshot() error {
 	return nil
 }
 
-// writeSnapshot writes a few pieces, and when all are written has the file made durable.
-func (r *Replica) writeSnapshot(t *taking) error {
+// writeSnapshot writes a few pieces, and has the file made durable when all are written, or enough for a sync.
+func (r *Replica) writeSnapshot(now time.Duration, t *taking) error {
+	t.next = now + max(0, r.breath())
 	for range r.cfg.Tuning.SnapshotSlices {
 		piece, done := t.source.Next(r.piece)
 		if _, err := t.writer.Write(piece); err != nil {
 			return fmt.Errorf("write a snapshot: %w", err)
 		}
-		if !done {
-			continue
+		t.written += int64(len(piece))
+		w := t.writer
+		if done {
+			t.source.Close()
+			t.source = nil
+			r.syncSnapshot(t, w.Commit)
+			return nil
 		}
-		t.source.Close()
-		t.source = nil
-		t.result = make(chan committed, 1)
-		w, result := t.writer, t.result
-		r.cfg.Background(func() {
-			path, err := w.Commit()
-			result <- committed{path, err}
-		})
-		return nil
+		if t.written >= r.cfg.Tuning.SnapshotSync {
+			t.written = 0
+			r.syncSnapshot(t, func() (string, error) { return "", w.Sync() })
+			return nil
+		}
 	}
 	return nil
+}
+
+// syncSnapshot syncs the file beside the turns.
+func (r *Replica) syncSnapshot(t *taking, do func() (string, error)) {
+	s := &syncing{result: make(chan synced, 1)}
+	t.sync = s
+	w := t.writer
+	r.cfg.Background(func() {
+		path, err := do()
+		if !s.state.CompareAndSwap(syncRuns, syncEnded) {
+			w.Abort()
+		}
+		s.result <- synced{path, err}
+	})
 }
 
 // finishSnapshot lets the log begin at a snapshot that is durable: it is marked, what nobody needs any more is dropped,
@@ -194,14 +255,16 @@ func (r *Replica) remove(files []snapshotFile) error {
 	return nil
 }
 
-// abortSnapshot gives up the snapshot under way. One whose file is being made durable is left to itself.
+// abortSnapshot gives up the snapshot under way. One that is whole, and is being made durable, is left to itself.
 func (r *Replica) abortSnapshot() {
 	t := r.taking
 	if t == nil || t.source == nil {
 		return
 	}
 	t.source.Close()
-	t.writer.Abort()
+	if t.sync == nil || !t.sync.state.CompareAndSwap(syncRuns, syncAbandoned) {
+		t.writer.Abort()
+	}
 	r.taking = nil
 }
 

@@ -38,6 +38,13 @@ type Tuning struct {
 	// SnapshotSlices is how many pieces of a snapshot under way, of some 64 KiB, are written in one turn. Default 1:
 	// whoever asks for something meanwhile waits for no more than that.
 	SnapshotSlices int
+	// SnapshotPause is how long at least the pieces of a snapshot under way are apart: writing them as fast as can be takes
+	// a core, for seconds when the state is large. It gets shorter as entries come in, down to nothing when the next snapshot
+	// is due. Default 1 ms; less than 0: none.
+	SnapshotPause time.Duration
+	// SnapshotSync is after how many bytes a snapshot under way is synced: a disk that is given all of it at the end makes
+	// the log wait. Default 1 MiB.
+	SnapshotSync int64
 	// TrailingEntries is how many entries before the last snapshot stay in memory, for followers that lag a little.
 	// Default 10,000.
 	TrailingEntries uint64
@@ -72,6 +79,8 @@ func (t Tuning) withDefaults() Tuning {
 	defaultTo(&t.SnapshotBytes, 16<<20)
 	defaultTo(&t.SnapshotEntries, 1_000_000)
 	defaultTo(&t.SnapshotSlices, 1)
+	defaultTo(&t.SnapshotPause, time.Millisecond)
+	defaultTo(&t.SnapshotSync, 1<<20)
 	defaultTo(&t.TrailingEntries, 10_000)
 	defaultTo(&t.SnapshotHold, 60*time.Second)
 	defaultTo(&t.SegmentBytes, 64<<20)

@@ -92,8 +92,7 @@ func (r *Replica) turn(now time.Duration, in Inputs) (Outputs, error) {
 	r.checkTransfer(now)
 	r.checkChange(now)
 	// 9. A part of a snapshot, when one is due.
-	more, err := r.advanceSnapshot(now)
-	if err != nil {
+	if err := r.advanceSnapshot(now); err != nil {
 		return out, err
 	}
 	// 10. In a quiet moment, tell the log that its end is durable.
@@ -103,8 +102,12 @@ func (r *Replica) turn(now time.Duration, in Inputs) (Outputs, error) {
 	// 11. News that waited long enough, and what the machine sent, if nothing above took it along.
 	r.tell(now)
 	r.cfg.Outbox.Flush()
-	out.Busy = more || r.node.HasReady()
+	out.Busy = r.node.HasReady()
 	out.Next = r.lastTick + r.stride()*r.cfg.Tuning.Tick
+	if at, ok := r.pieceDue(); ok {
+		out.Busy = out.Busy || at <= now
+		out.Next = min(out.Next, at)
+	}
 	if at := r.round.at + r.cfg.Tuning.GatherTime; r.leading && now < at && r.gathering(now) {
 		out.Next = min(out.Next, at)
 	}

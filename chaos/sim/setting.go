@@ -60,6 +60,8 @@ func newSetting(rng *rand.Rand, cfg Config) setting {
 	if s.work&Ailing != 0 {
 		s.work, s.weights, s.ailment = Ailing, [faultKinds]int{}, ailment(rng.IntN(int(ailments)))
 	}
+	s.tuning.SnapshotSync = int64(pick(1, 1<<10, 1<<20))
+	s.tuning.SnapshotPause = time.Duration(pick(-1, 1, 30)) * time.Millisecond
 	// A cell of which little is asked, with the long TTLs of such use, comes to
 	// states that a busy one never has: nothing but time in its entries, watches
 	// that hear nothing, followers that are behind with nothing to bring them up.

@@ -128,6 +128,21 @@ func (w *Writer) put(p []byte) {
 	w.pos += int64(len(p))
 }
 
+// Sync makes durable what has been written so far, so that Commit need not have
+// the disk do all of it at once, with the syncs of other files behind it. An
+// error is final, as one of Write.
+func (w *Writer) Sync() error {
+	if w.file == nil {
+		return ErrFinished
+	}
+	if w.err == nil {
+		if err := w.file.Sync(); err != nil {
+			w.err = fmt.Errorf("snapshot: %w", err)
+		}
+	}
+	return w.err
+}
+
 // Commit makes the snapshot durable and gives it its name, replacing one of the
 // same index and term. It returns the path. After an error there may or may not
 // be a snapshot of that name, but never half of one; the temporary file is
