@@ -32,23 +32,27 @@ var freezers = []freezer{
 	{"/sys/fs/cgroup/unified", "cgroup.freeze", "1", "0", "cgroup.events", "frozen 1"},
 }
 
-// frost is the freezer that there is; nil: none, or not for us. It makes a group to
-// see.
+// frost is the freezer that there is; nil: none, or not for us.
 func frost() *freezer {
 	for _, f := range freezers {
-		if _, err := os.Stat(filepath.Join(f.dir, "cgroup.procs")); err != nil {
-			continue
-		}
-		try := filepath.Join(f.dir, fmt.Sprintf("conch-chaos-%d-99", os.Getpid()))
-		if err := os.Mkdir(try, 0o755); err != nil {
-			continue
-		}
-		_, err := os.Stat(filepath.Join(try, f.file))
-		if os.Remove(try) == nil && err == nil {
+		if f.works() {
 			return &f
 		}
 	}
 	return nil
+}
+
+// works makes a group to see whether it could be frozen.
+func (f *freezer) works() bool {
+	if _, err := os.Stat(filepath.Join(f.dir, "cgroup.procs")); err != nil {
+		return false
+	}
+	try := filepath.Join(f.dir, fmt.Sprintf("conch-chaos-%d-99", os.Getpid()))
+	if err := os.Mkdir(try, 0o755); err != nil {
+		return false
+	}
+	_, err := os.Stat(filepath.Join(try, f.file))
+	return os.Remove(try) == nil && err == nil
 }
 
 // settles is how long the kernel may take to freeze a few threads, or to let go of

@@ -7,17 +7,25 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 )
 
 // TestFreezer: a process that is frozen does nothing, and goes on where it was; the
-// group is gone then.
+// group is gone then. Every freezer that there is does so.
 func TestFreezer(t *testing.T) {
-	f := frost()
-	if f == nil {
+	if frost() == nil {
 		t.Skip("it needs root and a freezer in /sys/fs/cgroup")
 	}
+	for _, f := range freezers {
+		if f.works() {
+			t.Run(filepath.Base(f.dir), func(t *testing.T) { frozenAndThawed(t, &f) })
+		}
+	}
+}
+
+func frozenAndThawed(t *testing.T, f *freezer) {
 	in, write, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

@@ -112,6 +112,11 @@ func (r *report) tally() *tally.Tally {
 	for k, n := range r.vain {
 		t.Vain[k] = uint64(n)
 	}
+	if r.cuts == 0 { // otherwise little but power cuts is to come up
+		for _, c := range r.judged {
+			t.Judged[c.Checker+": "+c.What] = uint64(c.N)
+		}
+	}
 	t.Active = r.active.Seconds()
 	t.Counts[tally.Checked] = uint64(r.history)
 	t.Counts[tally.Ordered] = uint64(r.opinion.Operations)

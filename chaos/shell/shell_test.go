@@ -125,8 +125,12 @@ func (x *totals) tally(runs int) *tally.Tally {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	out := tally.New()
-	for _, kind := range kinds() {
-		out.Faults[kind] = uint64(x.counts[hit+kind])
+	for _, what := range sometimes() {
+		if kind, fault := strings.CutPrefix(what, hit); fault {
+			out.Faults[kind] = uint64(x.counts[what])
+		} else {
+			out.Judged[what] = uint64(x.counts[what])
+		}
 	}
 	out.Counts[tally.Seeds] = uint64(runs)
 	out.Counts[tally.Checked] = uint64(x.counts[checked])

@@ -32,13 +32,14 @@ const (
 type Tally struct {
 	Faults map[string]uint64 // that took effect, by kind; 0: it might have happened and did not
 	Vain   map[string]uint64 // that were tried and came to nothing, by kind
+	Judged map[string]uint64 // cases of what checkers judge, and situations; 0: there was none
 	Counts map[string]uint64 // by what is counted
 	Active float64           // seconds of real time in which faults were brought
 }
 
 // New is one in which nothing has happened.
 func New() *Tally {
-	return &Tally{Faults: map[string]uint64{}, Vain: map[string]uint64{}, Counts: map[string]uint64{}}
+	return &Tally{Faults: map[string]uint64{}, Vain: map[string]uint64{}, Judged: map[string]uint64{}, Counts: map[string]uint64{}}
 }
 
 // Add adds another one; nil adds nothing.
@@ -46,7 +47,7 @@ func (t *Tally) Add(o *Tally) {
 	if o == nil {
 		return
 	}
-	for _, pair := range [][2]map[string]uint64{{t.Faults, o.Faults}, {t.Vain, o.Vain}, {t.Counts, o.Counts}} {
+	for _, pair := range [][2]map[string]uint64{{t.Faults, o.Faults}, {t.Vain, o.Vain}, {t.Judged, o.Judged}, {t.Counts, o.Counts}} {
 		for k, n := range pair[1] {
 			pair[0][k] += n
 		}
@@ -62,12 +63,23 @@ func (t *Tally) Total() (n uint64) {
 	return n
 }
 
-// Never are the kinds of faults that might have happened and never took effect.
+// Kinds is of how many kinds they were.
+func (t *Tally) Kinds() (n uint64) {
+	for _, of := range t.Faults {
+		n += min(of, 1)
+	}
+	return n
+}
+
+// Never are the kinds of faults that might have happened and never took effect, and
+// what might have been judged and never came up.
 func (t *Tally) Never() []string {
 	var out []string
-	for _, kind := range slices.Sorted(maps.Keys(t.Faults)) {
-		if t.Faults[kind] == 0 {
-			out = append(out, kind)
+	for _, what := range []map[string]uint64{t.Faults, t.Judged} {
+		for _, kind := range slices.Sorted(maps.Keys(what)) {
+			if what[kind] == 0 {
+				out = append(out, kind)
+			}
 		}
 	}
 	return out

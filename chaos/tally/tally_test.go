@@ -14,7 +14,7 @@ func TestTally(t *testing.T) {
 	dir := t.TempDir()
 	sum := tally.New()
 	for name, one := range map[string]*tally.Tally{
-		"a": {Faults: map[string]uint64{"kill": 2, "split": 0, "ring": 0}, Counts: map[string]uint64{tally.Checked: 5}, Active: 1.5},
+		"a": {Faults: map[string]uint64{"kill": 2, "split": 0, "ring": 0}, Judged: map[string]uint64{"answers": 4, "beliefs": 0}, Counts: map[string]uint64{tally.Checked: 5}, Active: 1.5},
 		"b": {Faults: map[string]uint64{"kill": 1, "ring": 4}, Vain: map[string]uint64{"split": 3}, Counts: map[string]uint64{tally.Checked: 7, tally.Ordered: 1}, Active: 2},
 	} {
 		file := filepath.Join(dir, name)
@@ -31,8 +31,8 @@ func TestTally(t *testing.T) {
 	if sum.Total() != 7 || sum.Faults["kill"] != 3 || sum.Vain["split"] != 3 || sum.Counts[tally.Checked] != 12 || sum.Counts[tally.Ordered] != 1 || sum.Active != 3.5 {
 		t.Errorf("%+v", sum)
 	}
-	if never := sum.Never(); !slices.Equal(never, []string{"split"}) {
-		t.Errorf("never: %q", never)
+	if never := sum.Never(); !slices.Equal(never, []string{"split", "beliefs"}) || sum.Kinds() != 2 {
+		t.Errorf("never: %q; faults of %d kinds", never, sum.Kinds())
 	}
 	if _, err := tally.Read(filepath.Join(dir, "none")); err == nil {
 		t.Error("a file that is not there was read")

@@ -125,7 +125,7 @@ func layers(root bool) []layer {
 			},
 		},
 		{
-			name: "sim", what: "the simulation of a whole cell", lane: calculation, parts: 12, apart: 10_000_000,
+			name: "sim", what: "the simulation of a whole cell", lane: calculation, parts: 14, apart: 10_000_000,
 			env: func(string) []string { return []string{"GODEBUG=asyncpreemptoff=1"} },
 			command: func(length time.Duration, seed uint64, into string) []string {
 				return []string{"go", "run", "./chaos/simulate", "-from", fmt.Sprint(seed), "-seeds", "1000000000",

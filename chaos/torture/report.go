@@ -97,16 +97,11 @@ func (x *result) read(l *layer, into string) {
 // nodeCrashed is the situation of the simulation that counts its power cuts.
 const nodeCrashed = "node crashed"
 
-// tally is what the simulation did. What never happened in it stands among its
-// faults, be it a fault or a situation.
+// tally is what the simulation did.
 func (s *simulated) tally() *tally.Tally {
 	out := tally.New()
 	maps.Copy(out.Faults, s.Faults)
-	for k, n := range s.Situations {
-		if n == 0 {
-			out.Faults[k] = 0
-		}
-	}
+	maps.Copy(out.Judged, s.Situations)
 	out.Counts[tally.Seeds] = s.Seeds
 	out.Counts[tally.Checked] = s.Checked
 	out.Counts[tally.Crashes] = s.Situations[nodeCrashed]

@@ -121,7 +121,7 @@ func (t totals) text(b *strings.Builder) {
 		fmt.Fprintf(b, "| %s | %s | %s |\n", what, thousands(of(sum)), strings.Join(by, ", "))
 	}
 	row("faults that took effect", (*tally.Tally).Total)
-	row("kinds of them", func(x *tally.Tally) uint64 { return uint64(len(x.Faults) - len(x.Never())) })
+	row("kinds of them", (*tally.Tally).Kinds)
 	for _, what := range slices.Sorted(maps.Keys(sum.Counts)) {
 		row(what, func(x *tally.Tally) uint64 { return x.Counts[what] })
 	}
