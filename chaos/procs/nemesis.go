@@ -78,42 +78,56 @@ func (n *nemesis) rage(ctx context.Context) error {
 }
 
 // deal takes the first kind of the deck that can happen now; nil: none can. What
-// has its time near the end lies on top until that has come.
+// has its time near the end lies on top until that has come. When nothing else is
+// left, all kinds are put in again.
 func (n *nemesis) deal() *fault {
-	n.mu.Lock()
-	if len(n.deck) == 0 {
-		n.decks++
-		n.deck = slices.Clone(n.choices)
-		n.r.rng.Shuffle(len(n.deck), func(i, j int) { n.deck[i], n.deck[j] = n.deck[j], n.deck[i] })
-		slices.SortStableFunc(n.deck, func(a, b choice) int { return cmp.Compare(b.last(), a.last()) })
-	}
-	deck := slices.Clone(n.deck)
-	n.mu.Unlock()
-	for _, c := range deck {
-		f := c.make()
-		if f == nil {
-			continue
-		}
-		f.kind = c.kind
+	for range 2 {
 		n.mu.Lock()
-		defer n.mu.Unlock()
-		i := slices.IndexFunc(n.deck, func(d choice) bool { return d.kind == c.kind })
-		n.deck = slices.Delete(n.deck, i, i+1)
-		return f
+		deck := slices.Clone(n.deck)
+		n.mu.Unlock()
+		for _, c := range deck {
+			if f := c.make(); f != nil {
+				f.kind = c.kind
+				n.mu.Lock()
+				defer n.mu.Unlock()
+				n.deck = slices.DeleteFunc(n.deck, func(d choice) bool { return d.kind == c.kind })
+				return f
+			}
+		}
+		n.shuffle()
 	}
 	return nil
+}
+
+// shuffle puts all kinds into the deck.
+func (n *nemesis) shuffle() {
+	n.decks++
+	all := slices.Clone(n.choices)
+	n.r.rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	slices.SortStableFunc(all, func(a, b choice) int { return cmp.Compare(b.last(), a.last()) })
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, c := range all {
+		n.put(c, len(n.deck))
+	}
+}
+
+// put puts a kind into the deck, unless it is there.
+func (n *nemesis) put(c choice, at int) {
+	if !slices.ContainsFunc(n.deck, func(d choice) bool { return d.kind == c.kind }) {
+		n.deck = slices.Insert(n.deck, at, c)
+	}
 }
 
 // again puts a kind back into the deck: at its end, or as the next.
 func (n *nemesis) again(kind string, next bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	i := slices.IndexFunc(n.choices, func(c choice) bool { return c.kind == kind })
-	at := len(n.deck)
+	i, at := slices.IndexFunc(n.choices, func(c choice) bool { return c.kind == kind }), len(n.deck)
 	if next {
 		at = 0
 	}
-	n.deck = slices.Insert(n.deck, at, n.choices[i])
+	n.put(n.choices[i], at)
 }
 
 // await brings a fault as soon as what it needs is free, and says whether it did
