@@ -54,6 +54,13 @@ func layers(root bool) []layer {
 	seconds := func(d time.Duration) string { return d.Round(time.Second).String() }
 	return []layer{
 		{
+			name: "cuts", what: "power cuts under real processes", lane: processes, parts: 2, lacks: power,
+			command: func(length time.Duration, seed uint64, into string) []string {
+				return []string{"go", "run", "./chaos/procs", "-cuts", fmt.Sprint(max(1, int(length/(1200*time.Millisecond)))),
+					"-seed", fmt.Sprint(seed), "-dir", into, "-tally", tallyFile(into)}
+			},
+		},
+		{
 			// Most of its time goes to histories that are long enough to be worth judging.
 			name: "procs", what: "real processes, killed, stopped and cut off", lane: processes, parts: 12, lines: 100,
 			command: func(length time.Duration, seed uint64, into string) []string {
@@ -61,13 +68,6 @@ func layers(root bool) []layer {
 			},
 			// Half of the faults are dealt from a deck of some 40 kinds, one in 2 s or less.
 			enough: func(done *tally.Tally) bool { return done.Active >= 200 },
-		},
-		{
-			name: "cuts", what: "power cuts under real processes", lane: processes, parts: 2, lacks: power,
-			command: func(length time.Duration, seed uint64, into string) []string {
-				return []string{"go", "run", "./chaos/procs", "-cuts", fmt.Sprint(max(1, int(length/(1200*time.Millisecond)))),
-					"-seed", fmt.Sprint(seed), "-dir", into, "-tally", tallyFile(into)}
-			},
 		},
 		{
 			name: "failover", what: "killed leaders on a build with the race detector", lane: processes, parts: 2,
