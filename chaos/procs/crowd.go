@@ -4,7 +4,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -146,19 +148,50 @@ func (r *runner) queueMany(ctx context.Context, looker *sdk.Client, sessions []*
 	return ctx.Err()
 }
 
-// overload has many write without a pause for a while.
+// Bounds of an overload.
+const (
+	// crowdMemory is by how much a node may grow: what is under way of so many
+	// clients, the history of what they wrote, and as much again that is garbage.
+	crowdMemory = 384 << 20
+	// restored is how much of what everybody got before they get again, and
+	// restoredIn how soon.
+	restored   = 0.9
+	restoredIn = 10 * time.Second
+	// measured is for how long is counted what everybody gets.
+	measured = 2 * time.Second
+)
+
+// overload has many write without a pause for a while. Whoever is not served is
+// told so, no node takes more memory than is stated, and when they are gone
+// everybody gets as much as before, within ten seconds in which the machine runs.
 func (r *runner) overload(ctx context.Context, clients []*sdk.Client) error {
-	r.say("%d write without a pause", crowdWriters)
+	usual := (r.served(ctx) + r.served(ctx)) / 2
+	small := r.memory()
+	r.say("%d write without a pause; everybody got %.0f locks a second before", crowdWriters, usual)
 	work, stop := context.WithTimeout(ctx, 10*time.Second)
 	defer stop()
 	before := r.history.Len()
+	var refused, unknown atomic.Int64
+	largest := make(chan map[string]int64, 1)
+	go func() { largest <- r.largest(work) }()
 	var wg sync.WaitGroup
 	for i := range crowdWriters {
 		wg.Go(func() {
 			mine := &recorder.Client{Name: fmt.Sprintf("flood-%d", i), Sink: r.history, Now: now}
 			for n := 0; work.Err() == nil; n++ {
 				op := check.KeyOp{Action: check.Put, Key: fmt.Sprintf("flood/%d", i), Value: fmt.Sprintf("%d-%d", i, n)}
-				_, _ = mine.Txn(work, clients[i%len(clients)], check.Txn{Then: []check.KeyOp{op}})
+				_, err := mine.Txn(work, clients[i%len(clients)], check.Txn{Then: []check.KeyOp{op}})
+				switch explicit := new(sdk.Error); {
+				case err == nil || work.Err() != nil:
+				case !errors.As(err, &explicit):
+					r.history.violation("crowd: a writer was told neither that it was refused nor that nobody knows: %v", err)
+				case explicit.Code == sdk.CodeOverloaded || explicit.Code == sdk.CodeNoLeader || explicit.Code == sdk.CodeUnavailable:
+					refused.Add(1)
+				case explicit.Code == sdk.CodeUnknownOutcome:
+					unknown.Add(1)
+				default:
+					r.history.violation("crowd: a writer was refused for another reason than load: %v", err)
+				}
 			}
 		})
 	}
@@ -167,8 +200,74 @@ func (r *runner) overload(ctx context.Context, clients []*sdk.Client) error {
 		return err
 	}
 	wg.Wait()
-	r.say("%d operations meanwhile", r.history.Len()-before)
-	return nil
+	r.say("%d operations meanwhile, %d refused, %d of unknown outcome", r.history.Len()-before, refused.Load(), unknown.Load())
+	for name, n := range <-largest {
+		r.say("node %s had %d MiB at most, and %d before", name, n>>20, small[name]>>20)
+		if r.cfg.binary == "" && n > small[name]+crowdMemory { // one that is built otherwise may need more
+			r.history.violation("crowd: node %s grew from %d to %d MiB, at most %d more are allowed", name, small[name]>>20, n>>20, crowdMemory>>20)
+		}
+	}
+	return r.asBefore(ctx, usual)
+}
+
+// asBefore waits until everybody gets nearly as much as usual.
+func (r *runner) asBefore(ctx context.Context, usual float64) error {
+	since, best := now(), 0.0
+	for ctx.Err() == nil {
+		best = max(best, r.served(ctx))
+		took := now() - since
+		if best >= restored*usual {
+			r.say("%.0f locks a second again, %v after the overload", best, took.Round(time.Millisecond))
+			return nil
+		}
+		if held := stalled(r.outages.seen(), since, now()); took-held > restoredIn+measured {
+			r.history.violation("crowd: %v after the overload, of which the machine was held up for %v, everybody gets %.0f locks a second at most: it were %.0f before",
+				took.Round(time.Millisecond), held.Round(time.Millisecond), best, usual)
+			return nil
+		}
+	}
+	return ctx.Err()
+}
+
+// served is how many locks all clients of this process get in a second.
+func (r *runner) served(ctx context.Context) float64 {
+	sum := func() (n int64) {
+		for _, w := range r.workers {
+			n += w.grants.Load()
+		}
+		return n
+	}
+	before, since := sum(), now()
+	r.rest(ctx, measured)
+	return float64(sum()-before) / (now() - since).Seconds()
+}
+
+// memory is what each node has resident; one that does not run is not in it.
+func (r *runner) memory() map[string]int64 {
+	out := map[string]int64{}
+	for i, n := range r.cluster.Nodes() {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", r.node(i).Pid()))
+		var size, resident int64
+		if err != nil {
+			continue
+		}
+		if _, err := fmt.Sscan(string(b), &size, &resident); err == nil {
+			out[n.Name] = resident * int64(os.Getpagesize())
+		}
+	}
+	return out
+}
+
+// largest is the most that each node has resident until the context ends.
+func (r *runner) largest(ctx context.Context) map[string]int64 {
+	out := map[string]int64{}
+	for ctx.Err() == nil {
+		for name, n := range r.memory() {
+			out[name] = max(out[name], n)
+		}
+		r.rest(ctx, 100*time.Millisecond)
+	}
+	return out
 }
 
 // killLeader kills the node that leads and starts it again.
