@@ -149,6 +149,46 @@ func TestFirstCome(t *testing.T) {
 	wantSound(t, "after the end of a session", f.granted(id(4)))
 }
 
+// TestForgotten: who is the first and could be granted its locks is not kept
+// waiting.
+func TestForgotten(t *testing.T) {
+	id := func(n int) locks.ClaimID { return locks.ClaimID{Session: sessions.ID(n), Sequence: 1} }
+	shared := locks.Item{Name: "a", Mode: locks.Shared}
+	permits := locks.Item{Name: "a", Mode: locks.Permits, Permits: 2, Capacity: 5}
+	holder := func(x locks.Item) locks.Holder {
+		return locks.Holder{Mode: x.Mode, Permits: x.Permits, Capacity: x.Capacity}
+	}
+	for name, c := range map[string]struct {
+		waiting [][]locks.Item
+		holders map[locks.Name][]locks.Holder
+		delayed locks.Name
+		sound   bool
+	}{
+		"nobody":                      {nil, nil, "", true},
+		"a free lock":                 {[][]locks.Item{{{Name: "a"}}}, nil, "", false},
+		"one that is held":            {[][]locks.Item{{{Name: "a"}}}, map[locks.Name][]locks.Holder{"a": {{}}}, "", true},
+		"one that is delayed":         {[][]locks.Item{{{Name: "a"}}}, nil, "a", true},
+		"shared beside shared":        {[][]locks.Item{{shared}}, map[locks.Name][]locks.Holder{"a": {holder(shared)}}, "", false},
+		"shared beside exclusive":     {[][]locks.Item{{shared}}, map[locks.Name][]locks.Holder{"a": {{}}}, "", true},
+		"permits that there are":      {[][]locks.Item{{permits}}, map[locks.Name][]locks.Holder{"a": {holder(permits)}}, "", false},
+		"permits that there are not":  {[][]locks.Item{{permits}}, map[locks.Name][]locks.Holder{"a": {holder(permits), holder(permits)}}, "", true},
+		"one of two is held":          {[][]locks.Item{{{Name: "a"}, {Name: "b"}}}, map[locks.Name][]locks.Holder{"b": {{}}}, "", true},
+		"both are free":               {[][]locks.Item{{{Name: "a"}, {Name: "b"}}}, nil, "", false},
+		"behind one that waits for b": {[][]locks.Item{{{Name: "a"}, {Name: "b"}}, {{Name: "a"}}}, map[locks.Name][]locks.Holder{"b": {{}}}, "", true},
+	} {
+		f := newFirstCome()
+		for i, items := range c.waiting {
+			f.accepted(id(i+1), items)
+		}
+		err := f.forgotten(func(n locks.Name) []locks.Holder { return c.holders[n] }, func(n locks.Name) bool { return n == c.delayed })
+		if c.sound {
+			wantSound(t, name, err)
+		} else {
+			wantBroken(t, name, err)
+		}
+	}
+}
+
 func TestLifeCheck(t *testing.T) {
 	c := lifeCheck{sessions: map[sessions.ID]*life{1: {ttl: time.Second, safe: 900 * time.Millisecond}}}
 	c.alive(1, 1900*time.Millisecond, time.Second)

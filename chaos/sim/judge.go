@@ -68,6 +68,8 @@ func (x *witness) judge(out machine.Output) {
 		x.changed(&out.Changes[i])
 	}
 	x.did(out.Changes)
+	x.w.check(FirstServed, x.firstCome.forgotten(
+		func(n locks.Name) []locks.Holder { return x.held[n] }, func(n locks.Name) bool { return x.waits.now < x.waits.delayed[n] }))
 	if x.machine.Locks().Waiting() > 1000 {
 		x.w.sometimes(longQueue)
 	}
@@ -219,6 +221,7 @@ func (x *witness) did(changes []store.Event) {
 // shared: a lock that several hold.
 func (x *witness) shared(e *store.Event) {
 	if e.Deleted {
+		delete(x.held, locks.Name(e.Record.Key))
 		return
 	}
 	r, err := locks.ReadRecord([]byte(e.Record.Value))
@@ -227,6 +230,7 @@ func (x *witness) shared(e *store.Event) {
 		return
 	}
 	name := locks.Name(e.Record.Key)
+	x.held[name] = r.Holders
 	x.keys.lock(name, e.Revision(), r)
 	if err := x.waits.lock(name, r); err != nil {
 		x.w.fail(InTime, "lock %q at revision %d: %v", name, e.Revision(), err)

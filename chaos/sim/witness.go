@@ -32,6 +32,7 @@ type witness struct {
 	changes   changeCheck
 	leaders   leaders
 	firstCome firstCome
+	held      map[locks.Name][]locks.Holder // by the records
 	keys      keyCheck
 	waits     waitCheck
 
@@ -67,7 +68,7 @@ func newWitness(w *world) *witness {
 		tokens: tokenCheck{of: map[locks.ClaimID]locks.Token{}},
 		lives:  lifeCheck{sessions: map[sessions.ID]*life{}},
 		once:   onceCheck{map[locks.ClaimID]answer{}},
-		floor:  floorCheck{told: 1}, leaders: leaders{}, firstCome: newFirstCome(), keys: newKeyCheck(), waits: newWaitCheck(),
+		floor:  floorCheck{told: 1}, leaders: leaders{}, firstCome: newFirstCome(), held: map[locks.Name][]locks.Holder{}, keys: newKeyCheck(), waits: newWaitCheck(),
 		byNonce: map[sessions.Nonce]*opening{}, values: map[string]bool{},
 	}
 }
