@@ -71,15 +71,16 @@ func (t *Tally) Kinds() (n uint64) {
 	return n
 }
 
-// Never are the kinds of faults that might have happened and never took effect, and
-// what might have been judged and never came up.
-func (t *Tally) Never() []string {
-	var out []string
-	for _, what := range []map[string]uint64{t.Faults, t.Judged} {
-		for _, kind := range slices.Sorted(maps.Keys(what)) {
-			if what[kind] == 0 {
-				out = append(out, kind)
-			}
+// Never are the kinds of faults that might have happened and never took effect.
+func (t *Tally) Never() []string { return zeros(t.Faults) }
+
+// Unjudged is what might have been judged and never came up.
+func (t *Tally) Unjudged() []string { return zeros(t.Judged) }
+
+func zeros(counts map[string]uint64) (out []string) {
+	for _, k := range slices.Sorted(maps.Keys(counts)) {
+		if counts[k] == 0 {
+			out = append(out, k)
 		}
 	}
 	return out

@@ -30,9 +30,10 @@ type layer struct {
 	env     func(into string) []string
 	// counted is what a log tells of what was done, where the layer writes no tally.
 	counted func(log []byte) *tally.Tally
-	// enough says whether so much was done that every kind of fault, and everything
-	// else that there is, must have happened; nil: never.
-	enough func(done *tally.Tally) bool
+	// enough says whether so much was done that every kind of fault must have taken
+	// effect, and plenty whether everything that is judged must have come up; nil:
+	// never.
+	enough, plenty func(done *tally.Tally) bool
 }
 
 // Lanes: what starts processes, and what is one process that calculates.
@@ -68,6 +69,8 @@ func layers(root bool) []layer {
 			},
 			// Half of the faults are dealt from a deck of some 40 kinds, one in 2 s or less.
 			enough: func(done *tally.Tally) bool { return done.Active >= 200 },
+			// What is judged by time alone needs times without faults, which are rare.
+			plenty: func(done *tally.Tally) bool { return done.Active >= 3600 },
 		},
 		{
 			name: "failover", what: "killed leaders on a build with the race detector", lane: processes, parts: 2,
@@ -97,6 +100,7 @@ func layers(root bool) []layer {
 			},
 			env:    func(into string) []string { return []string{"CONCH_SHELL_TALLY=" + absolute(tallyFile(into))} },
 			enough: func(done *tally.Tally) bool { return done.Counts[tally.Seeds] >= 60 },
+			plenty: func(done *tally.Tally) bool { return done.Counts[tally.Seeds] >= 60 },
 			apart:  1000,
 		},
 		{
@@ -132,6 +136,7 @@ func layers(root bool) []layer {
 					"-budget", seconds(length), "-violations", "20", "-json", into + ".json"}
 			},
 			enough: func(done *tally.Tally) bool { return done.Counts[tally.Seeds] >= 10_000 },
+			plenty: func(done *tally.Tally) bool { return done.Counts[tally.Seeds] >= 10_000 },
 		},
 	}
 }
@@ -144,8 +149,11 @@ func processFlags(length time.Duration, seed uint64, root bool) []string {
 	storm := max(length/2, length-90*time.Second)
 	args := []string{"go", "run", "./chaos/procs", "-for", storm.Round(time.Second).String(), "-seed", fmt.Sprint(seed),
 		"-nodes", fmt.Sprint(3 + 2*rng.IntN(2)), "-keys", "40", "-crowd"}
-	if storm < 10*time.Minute { // that every kind of fault comes
+	switch { // that every kind of fault comes
+	case storm < 5*time.Minute:
 		args = append(args, "-arrival", "1200ms")
+	case storm < 10*time.Minute:
+		args = append(args, "-arrival", "2s")
 	}
 	if storm < 10*time.Minute || rng.IntN(4) > 0 { // otherwise a program as it is delivered
 		args = append(args, "-clock")

@@ -90,10 +90,12 @@ func TestShortfalls(t *testing.T) {
 // TestNeverHappened: what a layer might have done, and had the time for, and did not
 // do in any of its runs, is a failure.
 func TestNeverHappened(t *testing.T) {
-	r := &report{length: 10 * time.Minute, layers: []layer{{name: "x", enough: func(x *tally.Tally) bool { return x.Active >= 100 }}}}
+	r := &report{length: 10 * time.Minute, layers: []layer{{name: "x",
+		enough: func(x *tally.Tally) bool { return x.Active >= 100 }, plenty: func(x *tally.Tally) bool { return x.Active >= 200 }}}}
 	run := func(active float64, ring uint64) {
 		x := tally.New()
 		x.Active, x.Faults["ring"], x.Vain["ring"] = active, ring, 2
+		x.Judged["beliefs"] = 0
 		r.results = append(r.results, result{layer: "x", done: x})
 	}
 	run(60, 0)
@@ -107,6 +109,10 @@ func TestNeverHappened(t *testing.T) {
 	run(1, 1)
 	if got := r.shortfalls(); len(got) != 0 {
 		t.Errorf("it happened in another run: %q", got)
+	}
+	run(100, 1)
+	if got := r.shortfalls(); len(got) != 1 || !strings.Contains(got[0], "never came up, though there was time enough: beliefs") {
+		t.Errorf("nothing of a kind to judge: %q", got)
 	}
 }
 

@@ -85,9 +85,15 @@ func (r *report) shortfalls() []string {
 		ask("faults of real processes", done["procs"].Total(), leastFaults)
 	}
 	for _, l := range r.layers {
-		if x := done[l.name]; x != nil && l.enough != nil && l.enough(x) {
+		x := done[l.name]
+		if x != nil && l.enough != nil && l.enough(x) {
 			for _, kind := range x.Never() {
 				out = append(out, fmt.Sprintf("%s: this never happened, though there was time enough: %s (tried %d times)", l.name, kind, x.Vain[kind]))
+			}
+		}
+		if x != nil && l.plenty != nil && l.plenty(x) {
+			for _, what := range x.Unjudged() {
+				out = append(out, fmt.Sprintf("%s: this never came up, though there was time enough: %s", l.name, what))
 			}
 		}
 	}
