@@ -54,7 +54,7 @@ func minimums() []minimum {
 		{tally.PowerCuts, 25, []string{"cuts"}},
 		{tally.Crashes, 10_000, []string{"sim", "shell", "crashes"}},
 		{tally.Injections, 300, []string{"damage"}},
-		{tally.Executions, 20_000, []string{"fuzz"}},
+		{tally.Executions, 5_000, []string{"fuzz"}},
 		{tally.Seeds, 400, []string{"sim", "shell"}},
 	}
 }
