@@ -79,6 +79,22 @@ func TestScepticFinds(t *testing.T) {
 	}
 }
 
+// TestSeenByItsKeyAlone: of a value of unknown outcome that is replaced at once
+// clients may see no more than that the key was there; a watcher saw the value.
+func TestSeenByItsKeyAlone(t *testing.T) {
+	s := newScene()
+	o := s.txn(1, put("k", "1"))
+	o.Outcome, o.Result, o.Return = Unknown, nil, Forever
+	s.txn(2, Txn{If: []Compare{{Target: VersionOf, Is: ">", Key: "k"}}, Then: []KeyOp{{Action: Put, Key: "k", Value: "2"}}})
+	for _, v := range (Sceptic{}).Check(s.h).Violations {
+		t.Errorf("it was put: %v", v)
+	}
+	s.h.Audit = s.h.Audit[1:]
+	if len((Sceptic{}).Check(s.h).Violations) == 0 {
+		t.Error("nobody put it, and it was there")
+	}
+}
+
 // TestScepticRefusesWhatIsTooMuch: it does not pass over what it cannot check.
 func TestScepticRefusesWhatIsTooMuch(t *testing.T) {
 	h := &History{}

@@ -133,11 +133,17 @@ func (v keyValue) act(list []keyAct) (keyValue, bool) {
 // does to each. That it did so as a whole is for the first kind of judges.
 //
 // Values are unique, so a transaction of unknown outcome has happened when one of
-// its values was seen; otherwise it explains nothing and is left out, unless it
-// deletes. Keys that belong to a session may go at any time and are left out.
+// its values was seen, by a client or by a watcher: a client may have seen no more
+// of a value than that its key was there. Otherwise it explains nothing and is left
+// out, unless it deletes. Keys that belong to a session may go at any time and are left out.
 func keyParts(h *History, clients *callers, leftOut map[string]int) []part {
 	names, owned := map[string]bool{}, map[string]bool{}
 	seen := map[string]bool{} // by key and value
+	for i := range h.Audit {
+		if c := &h.Audit[i]; c.Space == OfKeys && !c.Deleted {
+			seen[c.Record.Key+"\x00"+c.Record.Value] = true
+		}
+	}
 	asked := h.requests()
 	for i := range asked {
 		o := &asked[i]
