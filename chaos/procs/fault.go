@@ -384,8 +384,12 @@ func (r *runner) clientStopped() *fault {
 func (r *runner) clientKilled() *fault {
 	p := r.processes[r.rng.IntN(len(r.processes))]
 	return &fault{space: ofClient, client: p.worker, length: r.span(0, 2*time.Second),
-		begin: func() error { p.kill(); return nil },
-		end:   func(context.Context) error { return p.start() }}
+		begin: func() error {
+			p.kill()
+			r.history.died(p.worker.Name, p.worker.TTL)
+			return nil
+		},
+		end: func(context.Context) error { return p.start() }}
 }
 
 // ---- power -------------------------------------------------------------------

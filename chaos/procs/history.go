@@ -37,13 +37,35 @@ type history struct {
 
 	mu     sync.Mutex
 	losses []loss
-	counts map[string]int // operations by kind and outcome
-	wrong  []string       // what was seen to be wrong at once
-	alarm  chan struct{}  // closed when something was
+	newest map[string]uint64 // the session of which each client spoke last
+	counts map[string]int    // operations by kind and outcome
+	wrong  []string          // what was seen to be wrong at once
+	alarm  chan struct{}     // closed when something was
 }
 
 func newHistory(s *store, j *recorder.Journal) *history {
-	return &history{Journal: j, store: s, counts: map[string]int{}, alarm: make(chan struct{})}
+	return &history{Journal: j, store: s, newest: map[string]uint64{}, counts: map[string]int{}, alarm: make(chan struct{})}
+}
+
+// Begin notes the session beside writing down.
+func (h *history) Begin(o check.Operation) int {
+	h.mu.Lock()
+	if o.Session != 0 {
+		h.newest[o.Client] = o.Session
+	}
+	h.mu.Unlock()
+	return h.Journal.Begin(o)
+}
+
+// died writes down that a client's process is gone, in the middle of whatever it did.
+func (h *history) died(client string, ttl time.Duration) {
+	h.mu.Lock()
+	id := h.newest[client]
+	delete(h.newest, client)
+	h.mu.Unlock()
+	if id != 0 {
+		h.Session(check.Session{ID: id, Client: client, TTL: ttl, Died: now()})
+	}
 }
 
 // End counts beside writing down.

@@ -41,6 +41,15 @@ func (r *runner) look(ctx context.Context) {
 // that is judged, but where power is cut and nothing else is done.
 const longRun = 5 * time.Minute
 
+// veryLongRun is the same for what happens when a client dies while others wait
+// for what it holds, and little else is wrong.
+const veryLongRun = time.Hour
+
+// rare says which checkers judge that.
+func rare(checker string) bool {
+	return checker == "granted after death" || checker == "not for ever"
+}
+
 // neverHappened says which kinds of faults never took effect, of a run that is long
 // enough for all of them.
 func (r *runner) neverHappened(ctx context.Context, report *report) []string {
@@ -104,6 +113,9 @@ func (r *runner) judge(ctx context.Context, report *report) ([]string, error) {
 	report.judged = judgement.Counts
 	if r.cfg.cuts == 0 && r.cfg.length >= longRun {
 		for _, c := range judgement.Idle() {
+			if rare(c.Checker) && r.cfg.length < veryLongRun {
+				continue
+			}
 			bad = append(bad, fmt.Sprintf("a run of %v has nothing to judge: %s: %s", r.cfg.length, c.Checker, c.What))
 		}
 	}
