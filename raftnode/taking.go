@@ -108,12 +108,12 @@ func (r *Replica) pieceDue() (time.Duration, bool) {
 	return r.taking.next, true
 }
 
-// breath is how long to the next piece. The more has been applied since the snapshot began, the less: one that takes too
-// long makes the log longer that a restart has to apply.
+// breath is how long to the next piece. Once half of what makes the next snapshot due has been applied since this one began
+// it gets shorter: one that takes too long makes the log longer that a restart has to apply.
 func (r *Replica) breath() time.Duration {
 	most := r.cfg.Tuning.SnapshotBytes
-	left := max(0, most-r.since)
-	return time.Duration(float64(r.cfg.Tuning.SnapshotPause) * float64(left) / float64(most))
+	left := min(1, 2*float64(max(0, most-r.since))/float64(most))
+	return time.Duration(float64(r.cfg.Tuning.SnapshotPause) * left)
 }
 
 // putOff turns the failure of a snapshot for want of room into another try later: the state is as safe in the log as

@@ -104,7 +104,7 @@ func TestPiecesAreApart(t *testing.T) {
 	if k.taking.written <= one {
 		t.Fatal("nothing was written after the pause")
 	}
-	if want := k.now + pause/4; out.Next != want {
+	if want := k.now + pause/2; out.Next != want {
 		t.Errorf("with three quarters of the next snapshot's entries applied the next piece is due at %v, not at %v", out.Next, want)
 	}
 	k.since = 2 * k.cfg.Tuning.SnapshotBytes

@@ -39,8 +39,8 @@ type Tuning struct {
 	// whoever asks for something meanwhile waits for no more than that.
 	SnapshotSlices int
 	// SnapshotPause is how long at least the pieces of a snapshot under way are apart: writing them as fast as can be takes
-	// a core, for seconds when the state is large. It gets shorter as entries come in, down to nothing when the next snapshot
-	// is due. Default 1 ms; less than 0: none.
+	// a core, for seconds when the state is large. It gets shorter when many entries come in meanwhile, down to nothing when
+	// the next snapshot is due. Default 5 ms; less than 0: none.
 	SnapshotPause time.Duration
 	// SnapshotSync is after how many bytes a snapshot under way is synced: a disk that is given all of it at the end makes
 	// the log wait. Default 1 MiB.
@@ -79,7 +79,7 @@ func (t Tuning) withDefaults() Tuning {
 	defaultTo(&t.SnapshotBytes, 16<<20)
 	defaultTo(&t.SnapshotEntries, 1_000_000)
 	defaultTo(&t.SnapshotSlices, 1)
-	defaultTo(&t.SnapshotPause, time.Millisecond)
+	defaultTo(&t.SnapshotPause, 5*time.Millisecond)
 	defaultTo(&t.SnapshotSync, 1<<20)
 	defaultTo(&t.TrailingEntries, 10_000)
 	defaultTo(&t.SnapshotHold, 60*time.Second)
