@@ -94,7 +94,6 @@ func (r *Replica) snapshotSynced(now time.Duration, t *taking) error {
 		case t.source == nil:
 			return r.finishSnapshot(t, s.path)
 		}
-		t.next = now
 	default:
 	}
 	return nil

@@ -138,6 +138,18 @@ func TestPartsAreSynced(t *testing.T) {
 	}
 }
 
+// The pause goes on while a part is synced, and after it.
+func TestSyncEndsNoPause(t *testing.T) {
+	const pause = 10 * time.Millisecond
+	k := newTaker(t, pause, 1)
+	k.turn(t, 0)
+	k.work()
+	out := k.turn(t, pause/2)
+	if want := k.now + pause/2; out.Busy || out.Next != want || k.taking.sync != nil {
+		t.Errorf("the next turn is to be at %v, at once: %v: want %v", out.Next, out.Busy, want)
+	}
+}
+
 // A snapshot that is given up while a part of it is synced leaves no file, whether the sync has ended or not.
 func TestGivenUpWhileItSyncs(t *testing.T) {
 	for _, ended := range []bool{false, true} {
