@@ -38,6 +38,7 @@ var direction = []struct {
 		"a cell is the state machine as raftnode wants it, and must run in the simulation"},
 	{"coordinator/...", []string{"api", "record", "sessions", "locks", "elections", "coordinator/...", "raftnode/...", "internal/nowait"},
 		"the server must not lean on its own client, nor on the command line"},
+	{"internal/cost", nil, "it is for tests, and no package that is tested may come with it"},
 	{"internal/nowait", nil, "it writes bytes and knows nothing of what they say"},
 	{"raftnode/...", []string{"raftnode/...", "internal/nowait"}, "it replicates entries and must know nothing of what is in them"},
 	{"api", nil, "the wire contract depends on nothing"},

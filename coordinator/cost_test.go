@@ -9,6 +9,7 @@ import (
 	"storj.io/drpc/drpcwire"
 
 	"github.com/conch-lock/conch/api"
+	"github.com/conch-lock/conch/internal/cost"
 )
 
 // What answers and requests may allocate on their way between the loop and the
@@ -17,14 +18,6 @@ const (
 	allocsOfAnswers  = 0   // a frame of answers, encoded and written
 	allocsOfRequests = 6.2 // each request of a frame that is decoded: it, what it asks for, its lock and that's name
 )
-
-func atMost(t *testing.T, what string, got, most float64) {
-	t.Helper()
-	t.Logf("%s: %.2f, at most %.2f", what, got, most)
-	if got > most {
-		t.Errorf("%s: %.2f, at most %.2f are wanted", what, got, most)
-	}
-}
 
 // TestCostOfAnswers: who writes answers to a client uses the memory of the frame
 // before.
@@ -49,7 +42,7 @@ func TestCostOfAnswers(t *testing.T) {
 			t.Fatal(wrote, ended, err)
 		}
 	})
-	atMost(t, fmt.Sprintf("allocations of a frame of %d answers", n), allocs, allocsOfAnswers)
+	cost.AtMost(t, fmt.Sprintf("allocations of a frame of %d answers", n), allocs, allocsOfAnswers)
 	if written < 101*n*8 {
 		t.Errorf("%d bytes were written", written)
 	}
@@ -76,5 +69,5 @@ func TestCostOfRequests(t *testing.T) {
 			t.Fatal(len(fresh.Requests), err)
 		}
 	}) / n
-	atMost(t, "allocations of a request that is decoded", allocs, allocsOfRequests)
+	cost.AtMost(t, "allocations of a request that is decoded", allocs, allocsOfRequests)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/conch-lock/conch/api"
+	"github.com/conch-lock/conch/internal/cost"
 )
 
 // What a frame may allocate. Whoever needs more says why, and whoever needs less
@@ -25,14 +26,6 @@ type sink struct {
 func (s *sink) Write(p []byte) (int, error)      { s.n += len(p); return len(p), nil }
 func (s *sink) SetWriteDeadline(time.Time) error { return nil }
 
-func atMost(t *testing.T, what string, got, most float64) {
-	t.Helper()
-	t.Logf("%s: %.2f, at most %.2f", what, got, most)
-	if got > most {
-		t.Errorf("%s: %.2f, at most %.2f are wanted", what, got, most)
-	}
-}
-
 // TestCostOfFrame: who writes requests uses the memory of the frame before.
 func TestCostOfFrame(t *testing.T) {
 	const n = 64
@@ -49,7 +42,7 @@ func TestCostOfFrame(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	atMost(t, fmt.Sprintf("allocations of a frame of %d requests", n), allocs, allocsOfFrame)
+	cost.AtMost(t, fmt.Sprintf("allocations of a frame of %d requests", n), allocs, allocsOfFrame)
 	if conn.n < 101*n*20 {
 		t.Errorf("%d bytes were written", conn.n)
 	}
@@ -75,5 +68,5 @@ func TestCostOfDecoding(t *testing.T) {
 			t.Fatal(len(fresh.Responses), err)
 		}
 	}) / n
-	atMost(t, "allocations of an answer that is decoded", allocs, allocsOfAnswers)
+	cost.AtMost(t, "allocations of an answer that is decoded", allocs, allocsOfAnswers)
 }

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/conch-lock/conch/internal/cost"
 	"github.com/conch-lock/conch/locks"
 	"github.com/conch-lock/conch/sessions"
 )
@@ -55,14 +56,6 @@ func newApplier(t *testing.T, n int) *applier {
 	return a
 }
 
-func atMost(t *testing.T, what string, got, most float64) {
-	t.Helper()
-	t.Logf("%s: %.2f, at most %.2f", what, got, most)
-	if got > most {
-		t.Errorf("%s: %.2f, at most %.2f are wanted", what, got, most)
-	}
-}
-
 func TestCostOfCycle(t *testing.T) {
 	const batch = 128
 	a := newApplier(t, batch)
@@ -100,9 +93,9 @@ func TestCostOfCycle(t *testing.T) {
 	}
 	revision := a.m.Store().Revision()
 	allocs := testing.AllocsPerRun(50, cycle) / batch
-	atMost(t, "allocations of a cycle", allocs, allocsOfCycle)
-	atMost(t, "bytes of an acquire in the log", float64(size), bytesOfAcquire)
-	atMost(t, "revisions of a cycle", float64(a.m.Store().Revision()-revision)/51/batch, 2)
+	cost.AtMost(t, "allocations of a cycle", allocs, allocsOfCycle)
+	cost.AtMost(t, "bytes of an acquire in the log", float64(size), bytesOfAcquire)
+	cost.AtMost(t, "revisions of a cycle", float64(a.m.Store().Revision()-revision)/51/batch, 2)
 }
 
 func TestCostOfHandOver(t *testing.T) {
@@ -133,8 +126,8 @@ func TestCostOfHandOver(t *testing.T) {
 		}
 		n++
 	})
-	atMost(t, "allocations of a hand-over", allocs, allocsOfHandOver)
-	atMost(t, "revisions of a hand-over", float64(a.m.Store().Revision()-revision)/641, 1)
+	cost.AtMost(t, "allocations of a hand-over", allocs, allocsOfHandOver)
+	cost.AtMost(t, "revisions of a hand-over", float64(a.m.Store().Revision()-revision)/641, 1)
 }
 
 func TestCostOfKeepAlives(t *testing.T) {
@@ -153,7 +146,7 @@ func TestCostOfKeepAlives(t *testing.T) {
 			t.Fatalf("%d events", len(out.Events))
 		}
 	}) / n
-	atMost(t, "allocations of a keep-alive", allocs, allocsOfHeard)
+	cost.AtMost(t, "allocations of a keep-alive", allocs, allocsOfHeard)
 	if a.m.Store().Revision() != revision {
 		t.Error("keep-alives have a revision")
 	}
@@ -171,7 +164,7 @@ func TestCostOfRestore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}) / n
-	atMost(t, "allocations of a lock that is restored", allocs, allocsOfRestored)
+	cost.AtMost(t, "allocations of a lock that is restored", allocs, allocsOfRestored)
 }
 
 func TestCostOfSnapshot(t *testing.T) {
@@ -189,7 +182,7 @@ func TestCostOfSnapshot(t *testing.T) {
 	if pieces < 10 {
 		t.Fatalf("%d pieces", pieces)
 	}
-	atMost(t, "allocations of a piece of a snapshot", allocs/float64(pieces), allocsOfPiece)
+	cost.AtMost(t, "allocations of a piece of a snapshot", allocs/float64(pieces), allocsOfPiece)
 }
 
 // TestCostOfIdleSession: what ten thousand sessions take that have nothing, after
@@ -217,6 +210,6 @@ func TestCostOfIdleSession(t *testing.T) {
 		a.entry = a.h.Append(nil)
 		a.apply(t)
 	}
-	atMost(t, "bytes of an idle session", (live()-empty)/n, bytesOfSession)
+	cost.AtMost(t, "bytes of an idle session", (live()-empty)/n, bytesOfSession)
 	runtime.KeepAlive(a)
 }

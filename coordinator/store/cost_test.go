@@ -3,6 +3,8 @@ package store
 import (
 	"bytes"
 	"testing"
+
+	"github.com/conch-lock/conch/internal/cost"
 )
 
 // What may be allocated. Whoever needs more says why, and whoever needs less
@@ -14,14 +16,6 @@ const (
 	allocsOfPiece   = 4.3  // of each 64 KiB of a snapshot, into memory that is used again
 	allocsOfRestore = 2.1  // of each record of a snapshot
 )
-
-func atMost(t *testing.T, what string, got, most float64) {
-	t.Helper()
-	t.Logf("%s: %.2f, at most %.2f", what, got, most)
-	if got > most {
-		t.Errorf("%s: %.2f, at most %.2f are wanted", what, got, most)
-	}
-}
 
 func TestCostOfPut(t *testing.T) {
 	const batch = 200
@@ -39,7 +33,7 @@ func TestCostOfPut(t *testing.T) {
 		}
 		tx.Commit()
 	}) / batch
-	atMost(t, "allocations of a put", allocs, allocsOfPut)
+	cost.AtMost(t, "allocations of a put", allocs, allocsOfPut)
 	if done := s.Revision() - revision; done != uint64(n) {
 		t.Errorf("%d puts made %d revisions", n, done)
 	}
@@ -53,14 +47,14 @@ func TestCostOfRange(t *testing.T) {
 			t.Fatal(len(r.Records), err)
 		}
 	}) / 100
-	atMost(t, "allocations of a record of a range", allocs, allocsOfRange)
+	cost.AtMost(t, "allocations of a record of a range", allocs, allocsOfRange)
 	allocs = testing.AllocsPerRun(100, func() {
 		e, _, err := s.Since(5000, 100, 1<<20)
 		if err != nil || len(e) != 100 {
 			t.Fatal(len(e), err)
 		}
 	}) / 100
-	atMost(t, "allocations of a change that is told", allocs, allocsOfEvent)
+	cost.AtMost(t, "allocations of a change that is told", allocs, allocsOfEvent)
 }
 
 func TestCostOfSnapshot(t *testing.T) {
@@ -79,7 +73,7 @@ func TestCostOfSnapshot(t *testing.T) {
 	if pieces < 20 {
 		t.Fatalf("%d pieces", pieces)
 	}
-	atMost(t, "allocations of a piece of a snapshot", allocs/float64(pieces), allocsOfPiece)
+	cost.AtMost(t, "allocations of a piece of a snapshot", allocs/float64(pieces), allocsOfPiece)
 	all := everything(s)
 	allocs = testing.AllocsPerRun(3, func() {
 		r, err := Restore(Options{}, bytes.NewReader(all))
@@ -88,5 +82,5 @@ func TestCostOfSnapshot(t *testing.T) {
 		}
 		r.Close()
 	}) / n
-	atMost(t, "allocations of a record that is restored", allocs, allocsOfRestore)
+	cost.AtMost(t, "allocations of a record that is restored", allocs, allocsOfRestore)
 }

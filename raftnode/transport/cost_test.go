@@ -3,6 +3,7 @@ package transport
 import (
 	"testing"
 
+	"github.com/conch-lock/conch/internal/cost"
 	"go.etcd.io/raft/v3/raftpb"
 	"storj.io/drpc/drpcstream"
 	"storj.io/drpc/drpcwire"
@@ -15,14 +16,6 @@ const (
 	allocsOfHeartbeat = 6  // that arrives
 	allocsOfAppend    = 77 // that arrives, with 16 entries
 )
-
-func atMost(t *testing.T, what string, got, most float64) {
-	t.Helper()
-	t.Logf("%s: %.2f, at most %.2f", what, got, most)
-	if got > most {
-		t.Errorf("%s: %.2f, at most %.2f are wanted", what, got, most)
-	}
-}
 
 // TestCostOfMessages: who writes messages uses the memory of the one before, and
 // who reads them takes what they hold.
@@ -40,7 +33,7 @@ func TestCostOfMessages(t *testing.T) {
 		written := 0
 		w := newFrameWriter(drpcstream.New(t.Context(), 1, drpcwire.NewWriter(counter{&written}, 0)), c)
 		f := &frame{kind: kindRaft, group: 1, msg: m.msg}
-		atMost(t, "allocations of "+m.what+" that is sent", testing.AllocsPerRun(100, func() {
+		cost.AtMost(t, "allocations of "+m.what+" that is sent", testing.AllocsPerRun(100, func() {
 			if err := w.send(f); err != nil {
 				t.Fatal(err)
 			}
@@ -53,7 +46,7 @@ func TestCostOfMessages(t *testing.T) {
 			t.Errorf("%d bytes were written", written)
 		}
 		var back frame
-		atMost(t, "allocations of "+m.what+" that arrives", testing.AllocsPerRun(100, func() {
+		cost.AtMost(t, "allocations of "+m.what+" that arrives", testing.AllocsPerRun(100, func() {
 			if err := c.Unmarshal(b, &back); err != nil || len(back.msg.GetEntries()) != len(m.msg.GetEntries()) {
 				t.Fatal(err)
 			}
