@@ -172,7 +172,7 @@ func (r *Replica) applyChange(e *raftpb.Entry) {
 	if r.change != nil && number == r.change.number {
 		r.change.applied = true
 	}
-	r.cfg.Logger.Info().Uint64("index", e.GetIndex()).Stringer("conf", conf).Msg("members changed")
+	r.members.log(r.cfg.Logger.Info().Uint64("index", e.GetIndex())).Msg("members changed")
 	if r.cfg.MembersChanged != nil {
 		r.cfg.MembersChanged(r.members.members())
 	}

@@ -24,35 +24,47 @@ func validateConf(cs *raftpb.ConfState) error {
 			}
 		}
 	}
-	changer, err := changerFor(cs)
+	t := tracker.MakeProgressTracker(1, 0)
+	cfg, _, err := confchange.Restore(confchange.Changer{Tracker: t, LastIndex: 1}, cs)
 	if err != nil {
 		return fmt.Errorf("raftnode: a configuration that contradicts itself (%v): %w", cs, err)
 	}
-	if err := cs.Equivalent(changer.Tracker.ConfState()); err != nil {
+	t.Config = cfg
+	if err := cs.Equivalent(t.ConfState()); err != nil {
 		return fmt.Errorf("raftnode: a configuration that contradicts itself: %w", err)
 	}
 	return nil
 }
 
-// changerFor sets up raft's own arithmetic of configurations.
-func changerFor(cs *raftpb.ConfState) (confchange.Changer, error) {
+// changerOf sets up raft's own arithmetic for a configuration that is known to be valid. Raft can do that itself, by
+// putting the nodes into an empty one, one after the other and with all checks each time: many times as dear, and a
+// replica that starts again goes over every change in its log.
+func changerOf(cs *raftpb.ConfState) confchange.Changer {
 	t := tracker.MakeProgressTracker(1, 0)
-	cfg, progress, err := confchange.Restore(confchange.Changer{Tracker: t, LastIndex: 1}, cs)
-	t.Config, t.Progress = cfg, progress
-	return confchange.Changer{Tracker: t, LastIndex: 1}, err
+	add := func(to *map[uint64]struct{}, ids []uint64, learner bool) {
+		for _, id := range ids {
+			if *to == nil {
+				*to = map[uint64]struct{}{}
+			}
+			(*to)[id] = struct{}{}
+			t.Progress[id] = &tracker.Progress{Next: 1, IsLearner: learner}
+		}
+	}
+	add(&t.Learners, cs.GetLearners(), true)
+	add(&t.LearnersNext, cs.GetLearnersNext(), false)
+	add((*map[uint64]struct{})(&t.Voters[0]), cs.GetVoters(), false)
+	add((*map[uint64]struct{})(&t.Voters[1]), cs.GetVotersOutgoing(), false)
+	t.AutoLeave = cs.GetAutoLeave()
+	return confchange.Changer{Tracker: t, LastIndex: 1}
 }
 
-// possible reports why a change cannot be applied to the configuration, in which case every replica skips it: the answer
-// depends on nothing but the two.
+// possible reports why a change cannot be applied to a valid configuration, in which case every replica skips it: the
+// answer depends on nothing but the two.
 func possible(cs *raftpb.ConfState, cc *raftpb.ConfChangeV2) error {
 	if err := validateChange(cc); err != nil {
 		return err
 	}
-	changer, err := changerFor(cs)
-	if err != nil {
-		return err
-	}
-	var cfg tracker.Config
+	changer, cfg, err := changerOf(cs), tracker.Config{}, error(nil)
 	if cc.LeaveJoint() {
 		cfg, _, err = changer.LeaveJoint()
 	} else if autoLeave, ok := cc.EnterJoint(); ok {

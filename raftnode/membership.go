@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/rs/zerolog"
 	"go.etcd.io/raft/v3/raftpb"
 )
 
@@ -88,7 +89,7 @@ func (m membership) applied(cc *raftpb.ConfChangeV2, about Member, conf *raftpb.
 	}
 	for _, c := range cc.GetChanges() {
 		id := NodeID(c.GetNodeId())
-		at, found := slices.BinarySearchFunc(next.names, id, func(m Member, id NodeID) int { return compareIDs(m.ID, id) })
+		at, found := next.find(id)
 		if !found && next.has(id) {
 			next.names = slices.Insert(next.names, at, Member{ID: id, Name: about.Name, Address: about.Address})
 		}
@@ -103,6 +104,31 @@ func (m membership) members() []Member {
 		list[i].Learner = slices.Contains(m.conf.GetLearners(), uint64(list[i].ID))
 	}
 	return list
+}
+
+// log adds the names of the members to a line.
+func (m membership) log(line *zerolog.Event) *zerolog.Event {
+	for _, kind := range [...]struct {
+		name string
+		ids  []uint64
+	}{{"voters", m.conf.GetVoters()}, {"outgoing", m.conf.GetVotersOutgoing()}, {"learners", m.conf.GetLearners()}, {"learners_next", m.conf.GetLearnersNext()}} {
+		if len(kind.ids) == 0 {
+			continue
+		}
+		names := zerolog.Arr()
+		for _, id := range kind.ids {
+			if at, found := m.find(NodeID(id)); found {
+				names.Str(m.names[at].Name)
+			}
+		}
+		line.Array(kind.name, names)
+	}
+	return line
+}
+
+// find says where a member is in names, or where it would be.
+func (m membership) find(id NodeID) (at int, found bool) {
+	return slices.BinarySearchFunc(m.names, id, func(m Member, id NodeID) int { return compareIDs(m.ID, id) })
 }
 
 func (m membership) has(id NodeID) bool {
