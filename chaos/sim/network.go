@@ -17,6 +17,7 @@ type network struct {
 	steady             bool                                 // every message takes as long
 	cut                map[[2]raftnode.NodeID]time.Duration // one way, until then
 	arriving           []time.Duration                      // of stale messages, the last ten seconds' at least
+	spare              []*letter                            // that were read
 }
 
 func newNetwork(rng *rand.Rand) network {
@@ -129,16 +130,34 @@ type letter struct {
 
 // happen lets the message arrive.
 func (l *letter) happen() {
-	if l.leads() {
-		l.way.to.in.Messages = append(l.way.to.in.Messages, raftnode.PeerMessage{From: l.way.from.id, Message: &l.m, At: l.way.to.clock.local(l.way.to.w.now)})
-		l.way.to.wake(0)
+	if !l.leads() {
+		return
 	}
+	to := l.way.to
+	to.in.Messages = append(to.in.Messages, raftnode.PeerMessage{From: l.way.from.id, Message: &l.m, At: to.clock.local(to.w.now)})
+	switch l.kind {
+	case raftpb.MsgHeartbeat, raftpb.MsgHeartbeatResp, raftpb.MsgApp, raftpb.MsgAppResp:
+		to.letters = append(to.letters, l) // nobody keeps these; they are nearly all
+	}
+	to.wake(0)
 }
 
-// newLetter copies a message as the wire does, so that nobody shares memory
-// with whoever sent it. Snapshots and responses do not travel this way.
-func newLetter(y way, m *raftpb.Message) *letter {
-	c := &letter{way: y}
+// read takes back the memory of the letters that were read in a turn.
+func (n *network) read(l []*letter) {
+	n.spare = append(n.spare, l...)
+	clear(l)
+}
+
+// letter copies a message as the wire does, so that nobody shares memory with
+// whoever sent it. Snapshots and responses do not travel this way.
+func (n *network) letter(y way, m *raftpb.Message) *letter {
+	var c *letter
+	if last := len(n.spare) - 1; last >= 0 {
+		c, n.spare = n.spare[last], n.spare[:last]
+	} else {
+		c = new(letter)
+	}
+	*c = letter{way: y}
 	if m.Type != nil {
 		c.kind = *m.Type
 		c.m.Type = &c.kind

@@ -49,6 +49,7 @@ type node struct {
 	replica  *raftnode.Replica
 	in       raftnode.Inputs
 	spare    []raftnode.PeerMessage // memory for those to come
+	letters  []*letter              // those in the inputs whose memory can be used again
 	calls    []func()               // requests of clients that wait for the next turn
 	turnAt   time.Duration          // of the next turn
 	turnSeq  uint64                 // its place among the events; 0: none is planned
@@ -167,7 +168,7 @@ func (n *node) crash(why string) {
 func (n *node) down() {
 	n.up = false
 	n.run++
-	n.in, n.calls = raftnode.Inputs{}, nil
+	n.in, n.calls, n.letters = raftnode.Inputs{}, nil, nil
 	n.turnSeq, n.lag, n.synced, n.paused, n.busy, n.unproven = 0, 0, 0, 0, 0, 0
 }
 
@@ -234,6 +235,8 @@ func (n *node) turn() {
 	}
 	clear(in.Messages)
 	n.spare = in.Messages
+	n.w.net.read(n.letters)
+	n.letters = n.letters[:0]
 	next := n.clock.real(out.Next) - n.w.now
 	if out.Busy || len(n.calls) > 0 || n.turnSeq != 0 {
 		next = 0

@@ -52,7 +52,7 @@ func (n *node) Send(m *raftpb.Message) {
 	}
 	for _, d := range after[:times] {
 		n.w.net.stale(n.w.now, n.lag+d, m)
-		n.w.later(n.lag+d, newLetter(wayTo(n, to), m))
+		n.w.later(n.lag+d, n.w.net.letter(wayTo(n, to), m))
 	}
 }
 
