@@ -27,6 +27,9 @@ import (
 // nightly is from how many seeds on a run must have met every situation.
 const nightly = 10_000
 
+// memory is for the garbage of many runs: what lives is a hundredth of it.
+const memory = 192 << 20
+
 func main() {
 	seed := flag.String("seed", "", "run this one and print what happens")
 	b := batch{}
@@ -49,7 +52,8 @@ func main() {
 
 	// A run is short and its garbage small: it is collected when there is a lot.
 	debug.SetGCPercent(-1)
-	debug.SetMemoryLimit(192 << 20)
+	debug.SetMemoryLimit(memory)
+	hugeHeap(memory - memory/8)
 	if *seed != "" {
 		os.Exit(one(*seed))
 	}
