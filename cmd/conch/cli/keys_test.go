@@ -125,4 +125,12 @@ func keysOfAUser(t *testing.T, c *cluster) {
 	if got := c.does("kv", "compact", strconv.FormatUint(status.Compacted_revision, 10)); got.code != 1 || !strings.Contains(got.err, "compacted") {
 		t.Errorf("compact: exit status %d: %s", got.code, got.err)
 	}
+
+	// All keys there are: an empty KEY means them with --prefix, for del as for get.
+	if out := c.must("kv", "del", "", "--prefix"); !strings.HasPrefix(out, "deleted ") || out == "deleted 0\n" {
+		t.Errorf("del: %q", out)
+	}
+	if out := c.must("kv", "get", "", "--prefix", "--keys-only"); strings.Contains(out, "quiet") {
+		t.Errorf("keys that were deleted: %q", out)
+	}
 }

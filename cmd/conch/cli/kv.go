@@ -110,7 +110,9 @@ func named(err error, op, key string) error {
 // write runs a transaction on one key. When its conditions do not hold, the
 // error says what the key is now.
 func (a *App) write(ctx context.Context, op, key string, t sdk.Txn, done func(sdk.TxnResult) error) error {
-	t.Else = []sdk.Op{sdk.RangeOp(sdk.One(key))}
+	if len(t.If) > 0 { // what there is instead; the key may be empty where all are meant
+		t.Else = []sdk.Op{sdk.RangeOp(sdk.One(key))}
+	}
 	return a.ask(ctx, func(ctx context.Context, c cell) error {
 		res, err := c.Txn(ctx, t)
 		if err != nil {
