@@ -1,15 +1,20 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"runtime"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/conch-lock/conch/chaos/sim"
+	"github.com/conch-lock/conch/internal/cluster"
 )
 
 // batch is many seeds.
@@ -79,30 +84,41 @@ func (b *batch) add(s *summary, c sim.Config, watch watchdog) {
 	})
 }
 
+// processes is how many are worth having: each has a seed at least.
+func (b *batch) processes(jobs int) int { return int(min(uint64(jobs), b.Seeds)) }
+
+// errInterrupted: somebody ended it, so that it says nothing about what it ran.
+var errInterrupted = errors.New("interrupted")
+
 // shared has several processes run the seeds: within one, runs must not overlap.
-func (b *batch) shared(jobs int) summary {
+// They end when this one is asked to end, and with it.
+func (b *batch) shared(jobs int) (summary, error) {
 	total := newSummary(b.From)
 	self, err := os.Executable()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "simulate:", err)
-		os.Exit(2)
+		return total, err
 	}
 	dir, err := os.MkdirTemp("", "simulate")
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "simulate:", err)
-		os.Exit(2)
+		return total, err
 	}
 	defer os.RemoveAll(dir)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	var wait sync.WaitGroup
 	var mu sync.Mutex
 	for j := range uint64(jobs) {
 		file := filepath.Join(dir, fmt.Sprint(j))
-		cmd := exec.Command(self,
+		cmd := exec.CommandContext(ctx, self,
 			"-from", fmt.Sprint(b.From+j*b.Step), "-step", fmt.Sprint(b.Step*uint64(jobs)),
 			"-seeds", fmt.Sprint((b.Seeds+uint64(jobs)-1-j)/uint64(jobs)), "-length", b.Length.String(), "-budget", b.Budget.String(),
 			"-violations", fmt.Sprint(b.Most), fmt.Sprint("-graveyard=", b.Graveyard && j == 0), "-json", file)
 		cmd.Stderr = os.Stderr
+		cmd.SysProcAttr = cluster.ProcessAttributes()
 		wait.Go(func() {
+			// A parent's death is that of the thread that started the child.
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
 			out, err := cmd.Output()
 			part, wrong := readSummary(file)
 			mu.Lock()
@@ -118,5 +134,8 @@ func (b *batch) shared(jobs int) summary {
 		})
 	}
 	wait.Wait()
-	return total
+	if ctx.Err() != nil {
+		return total, errInterrupted
+	}
+	return total, nil
 }

@@ -59,24 +59,31 @@ func main() {
 	}
 	start := time.Now()
 	var s summary
-	if *jobs > 1 {
-		s = b.shared(*jobs)
+	if n := b.processes(*jobs); n > 1 {
+		var err error
+		if s, err = b.shared(n); err != nil {
+			fmt.Fprintln(os.Stderr, "simulate:", err)
+			os.Exit(2)
+		}
 	} else {
 		s = b.run()
 	}
 	s.Took = time.Since(start).Seconds()
-	if *into != "" {
-		if err := s.write(*into); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(2)
-		}
-	}
-	s.print(os.Stdout)
+	s.print(os.Stdout) // before anything else can go wrong
 	missing := s.missing()
 	if len(missing) > 0 {
 		fmt.Printf("never happened: %q\n", missing)
 	}
-	if len(s.Violations) > 0 || len(missing) > 0 && (*complete || s.Seeds >= nightly) {
+	failed := len(s.Violations) > 0 || len(missing) > 0 && (*complete || s.Seeds >= nightly)
+	if *into != "" {
+		if err := s.write(*into); err != nil {
+			fmt.Fprintln(os.Stderr, "simulate:", err)
+			if !failed {
+				os.Exit(2)
+			}
+		}
+	}
+	if failed {
 		os.Exit(1)
 	}
 }
