@@ -27,7 +27,7 @@ func command() int {
 	var cfg config
 	cfg.flags(flag.CommandLine)
 	flag.Parse()
-	if flag.NArg() > 0 || cfg.nodes != 3 && cfg.nodes != 5 || cfg.most < 1 || cfg.length <= 0 || cfg.arrival <= 0 || cfg.calm <= 0 || cfg.keys < 0 {
+	if flag.NArg() > 0 || cfg.nodes != 3 && cfg.nodes != 5 || cfg.most < 1 || cfg.length <= 0 || cfg.arrival <= 0 || cfg.calm <= 0 || cfg.keys < 0 || cfg.cuts < 0 {
 		fmt.Fprintln(os.Stderr, "procs: no arguments, 3 or 5 nodes, and durations and counts above 0 are allowed")
 		return 2
 	}

@@ -3,10 +3,14 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/conch-lock/conch/internal/cluster"
 )
 
 // TestCommand: what is printed to run a plan again runs that plan.
@@ -43,5 +47,41 @@ func TestCommand(t *testing.T) {
 	t.Setenv("CONCH_BINARY", "bin/x")
 	if got := (config{length: time.Minute}).command(); !strings.HasPrefix(got, "CONCH_BINARY=bin/x go run") {
 		t.Errorf("with a program from the environment: %s", got)
+	}
+}
+
+// TestWorthless: the folder of a run stays when it may say what went wrong, and
+// only then.
+func TestWorthless(t *testing.T) {
+	ended, end := context.WithCancel(t.Context())
+	end()
+	some := errors.New("some error")
+	for _, c := range []struct {
+		what  string
+		ctx   context.Context
+		nodes bool
+		wrong bool
+		r     report
+		err   error
+		want  bool
+	}{
+		{what: "all went well", ctx: t.Context(), nodes: true, want: true},
+		{what: "a violation", ctx: t.Context(), nodes: true, r: report{violations: []string{"x"}}},
+		{what: "it could not go on", ctx: t.Context(), nodes: true, r: report{broken: some}},
+		{what: "broken off", ctx: ended, nodes: true, err: some, want: true},
+		{what: "broken off after something was seen", ctx: ended, nodes: true, wrong: true, err: some},
+		{what: "a node does not start", ctx: t.Context(), nodes: true, err: some},
+		{what: "nothing could be built", ctx: t.Context(), err: some, want: true},
+	} {
+		r := newRunner(c.ctx, config{nodes: 3})
+		if c.nodes {
+			r.cluster = &cluster.Cluster{}
+		}
+		if c.wrong {
+			r.history.violation("something")
+		}
+		if got := r.worthless(&c.r, c.err); got != c.want {
+			t.Errorf("%s: %v, want %v", c.what, got, c.want)
+		}
 	}
 }

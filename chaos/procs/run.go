@@ -96,8 +96,8 @@ func run(ctx context.Context, cfg config) (_ *report, err error) {
 			return nil, err
 		}
 		defer func() {
-			if err == nil && report.broken == nil && len(report.violations) == 0 {
-				err = os.RemoveAll(r.cfg.dir)
+			if r.worthless(report, err) {
+				err = errors.Join(err, os.RemoveAll(r.cfg.dir))
 			}
 		}()
 	}
@@ -155,6 +155,19 @@ func run(ctx context.Context, cfg config) (_ *report, err error) {
 	report.took = now() - r.began
 	report.dir = r.cfg.dir
 	return report, nil
+}
+
+// worthless says whether there is nothing to be found in the folder of a run that
+// ends with err: all went well, or it was broken off before anything went wrong, or
+// no node was ever started.
+func (r *runner) worthless(report *report, err error) bool {
+	switch {
+	case report.broken != nil || len(report.violations) > 0 || len(r.history.wrongs()) > 0:
+		return false
+	case err != nil:
+		return r.ctx.Err() != nil || r.cluster == nil
+	}
+	return true
 }
 
 // setUp starts the cluster and prepares the clients.
