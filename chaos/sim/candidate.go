@@ -36,7 +36,7 @@ func (c *client) campaign() {
 		op.Preempt = rng.IntN(2) == 0
 		op.Tenure = uint64(rng.IntN(3) * 300)
 	}
-	c.stand(c.next(op, &op.Request))
+	c.stand(c.next(op, &op.Request), op)
 }
 
 // lead is what a leader does: it proclaims now and then, and goes in the end.

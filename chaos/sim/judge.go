@@ -67,7 +67,7 @@ func (x *witness) judge(out machine.Output) {
 	for i := range out.Changes {
 		x.changed(&out.Changes[i])
 	}
-	x.did(out.Changes)
+	x.did(out)
 	x.w.check(FirstServed, x.firstCome.forgotten(
 		func(n locks.Name) []locks.Holder { return x.held[n] }, func(n locks.Name) bool { return x.waits.now < x.waits.delayed[n] }))
 	if x.machine.Locks().Waiting() > 1000 {
@@ -77,6 +77,12 @@ func (x *witness) judge(out machine.Output) {
 
 // answered judges the answer to a command.
 func (x *witness) answered(c command, p machine.Reply) {
+	if _, ok := endedBy(c.op); ok {
+		if p.Code == machine.OK {
+			x.first = append(x.first, done{c.op, p})
+		}
+		return
+	}
 	var q *machine.Request
 	claim, wait := false, uint64(0)
 	switch o := c.op.(type) {
@@ -202,8 +208,16 @@ func (x *witness) changed(e *store.Event) {
 
 // did holds what was answered with success, for the first time, against what the
 // entry changed.
-func (x *witness) did(changes []store.Event) {
+func (x *witness) did(out machine.Output) {
+	changes := out.Changes
 	for _, d := range x.first {
+		if t, ok := endedBy(d.op); ok {
+			if wrong := forced(t, d.reply.Revision, out); wrong != "" {
+				x.w.fail(Ended, "%s", wrong)
+			}
+			x.w.sometimes(t.situation())
+			continue
+		}
 		switch o := d.op.(type) {
 		case *machine.Txn:
 			if err := x.keys.txn(&o.Txn, d.reply.Txn); err != nil {

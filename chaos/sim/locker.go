@@ -44,6 +44,11 @@ func (c *client) act() {
 	if len(kinds) == 0 {
 		return
 	}
+	if work&Ailing == 0 && c.chance(0.01) {
+		c.w.sometimes(sessionClosed)
+		c.leaveCell()
+		return
+	}
 	i := rng.IntN(len(lockNames))
 	c.items = nil
 	switch kinds[rng.IntN(len(kinds))] {
@@ -52,6 +57,9 @@ func (c *client) act() {
 		return
 	case Exclusive:
 		c.items = []locks.Item{{Name: lockNames[i], Mode: locks.Exclusive}}
+		if c.chance(0.2) {
+			c.items[0].Name = brittle
+		}
 	case Ailing:
 		c.items = []locks.Item{{Name: locks.Name(fmt.Sprint("own-", c.id)), Mode: locks.Exclusive}}
 	case Shared:
@@ -82,12 +90,13 @@ func (c *client) act() {
 	if rng.IntN(8) == 0 {
 		op.Delay = uint64(rng.IntN(1000))
 	}
-	c.stand(c.next(op, &op.Request))
+	c.stand(c.next(op, &op.Request), op)
 }
 
 // stand notes that a claim was made, and cancels it now and then.
-func (c *client) stand(q sessions.Sequence) {
+func (c *client) stand(q sessions.Sequence, op machine.Op) {
 	c.waiting = q
+	c.wantBreak(q, op)
 	if c.rng.IntN(6) == 0 {
 		c.later(between(c.rng, time.Millisecond, 500*time.Millisecond), func() {
 			if c.waiting == q {
@@ -158,7 +167,7 @@ func (c *client) believes() bool { return c.held != nil && c.local() < c.deadlin
 // clash says whether two beliefs cannot be right together. Permits are added up
 // by the cell alone: two of them do not clash.
 func clash(a, b *belief) bool {
-	if loose(a.election) {
+	if loose(a.election) || breakable(a.items) {
 		return false
 	}
 	for _, x := range a.items {

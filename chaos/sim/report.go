@@ -70,6 +70,7 @@ const (
 	Prompt      Property = "L1 a leader and a write soon after everything healed"
 	Degraded    Property = "L2 one node down or slow"
 	Specified   Property = "the client's view is what the specification allows"
+	Ended       Property = "who has lost a lock to an operator is told"
 	Panics      Property = "nothing panics"
 	Harness     Property = "the simulation itself"
 	RefusedPeer Property = "S19 correct peers send what is accepted"

@@ -68,6 +68,7 @@ const (
 	retried
 	retriedElsewhere
 	sessionExpired
+	sessionClosed
 	expiredWaiting
 	expiredReleasing
 	clientGaveUp
@@ -80,11 +81,14 @@ const (
 	cancelledGranted
 	lockDelayed
 	claimTried
+	lockBroken
 	longQueue
 	proclaimed
 	proclaimedLate
 	handedOver
 	handedToNobody
+	leaderUnseated
+	leaderMoved
 	leaderObserved
 	observedAcrossLeaders
 	observerLate
@@ -164,6 +168,7 @@ var situationNames = [situations]string{
 	retried:               "request repeated",
 	retriedElsewhere:      "repetition answered from memory through another node",
 	sessionExpired:        "session expired",
+	sessionClosed:         "session closed by its client",
 	expiredWaiting:        "session expired while it waited",
 	expiredReleasing:      "holder expired while its release was under way",
 	clientGaveUp:          "client gave up its session by its own clock",
@@ -176,11 +181,14 @@ var situationNames = [situations]string{
 	cancelledGranted:      "claim cancelled that had been granted",
 	lockDelayed:           "lock delayed after its holder was lost",
 	claimTried:            "claim refused at once",
+	lockBroken:            "lock broken",
 	longQueue:             "more than 1,000 waiters",
 	proclaimed:            "leader proclaimed",
 	proclaimedLate:        "proclamation of a leader that has gone",
 	handedOver:            "leadership of an election handed over",
 	handedToNobody:        "hand-over to nobody",
+	leaderUnseated:        "leadership ended by an operator",
+	leaderMoved:           "leadership handed over by an operator",
 	leaderObserved:        "leader observed",
 	observedAcrossLeaders: "observer resumed across two leaders of the cell",
 	observerLate:          "watch told that history is compacted",
