@@ -50,6 +50,7 @@ type Client struct {
 	delayed  delayedCalls
 	bounded  []*call // those with an until
 	sessions map[SessionID]*Session
+	agenda   agenda // the same ones
 	watches  map[*watch]struct{}
 	placed   map[uint64]*watch // by the id of the request on this link
 	failures map[string]error  // latest failure of each endpoint

@@ -36,7 +36,8 @@ func (s *Session) judge(now time.Duration) {
 }
 
 // tend judges the session, sends a keep-alive that is due and returns when to
-// look again. Needs mu.
+// look again: at the latest then, and not before unless [Session.wakeBy] says
+// so. Needs mu.
 func (s *Session) tend(now time.Duration) time.Duration {
 	s.judge(now)
 	if s.err != nil {
@@ -58,6 +59,9 @@ func (s *Session) tend(now time.Duration) time.Duration {
 	}
 	// Connected, and yet nothing is acknowledged: the node may be cut off from
 	// the others. Try another one while there is time.
+	if s.state == Jeopardy {
+		next = min(next, now+look) // another node may become known
+	}
 	if s.state == Jeopardy && len(s.beats) > 0 && s.c.hasOthers(l) {
 		since := max(s.beats[0].sent, l.adopted)
 		if try := since + s.ttl/switchPart; now >= try {
@@ -80,7 +84,7 @@ func (s *Session) queueBeat(l *link) {
 func (s *Session) hurry(now time.Duration) {
 	if len(s.beats) > 0 && s.nextAt > now {
 		s.nextAt = now
-		s.c.wakeBy(now)
+		s.wakeBy(now)
 	}
 }
 
@@ -94,7 +98,7 @@ func (s *Session) beat(now time.Duration) *api.KeepAlive {
 	s.beats = append(s.beats, beat{s.number, now})
 	interval := s.ttl / beatsPerTTL
 	s.nextAt = now + interval/2
-	s.c.wakeBy(s.nextAt)
+	s.wakeBy(s.nextAt)
 	return &api.KeepAlive{Session: uint64(s.id), Number: s.number}
 }
 
@@ -125,9 +129,18 @@ func (s *Session) alive(number uint64, now time.Duration) {
 		close(s.proof)
 	}
 	if len(s.beats) == 0 {
-		s.nextAt = heard + s.ttl/beatsPerTTL
+		s.nextAt = s.beatAfter(heard)
+		s.wakeBy(s.nextAt)
 	}
 	s.judge(now)
+}
+
+// beatAfter is when a keep-alive follows one that was acknowledged: a third of
+// the time to live later, or up to a part in 64 of that earlier, so that many
+// sessions share a frame.
+func (s *Session) beatAfter(acked time.Duration) time.Duration {
+	interval := s.ttl / beatsPerTTL
+	return (acked + interval).Truncate(interval / beatsTogether)
 }
 
 // attach binds the session to a new link: the cell lists the claims that it
@@ -146,6 +159,7 @@ func (s *Session) attach(l *link, now time.Duration) {
 	}
 	s.c.enqueue(ca)
 	s.judge(now)
+	s.wakeBy(now)
 }
 
 // attached compares the claims that the cell has for the session with the

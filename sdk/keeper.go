@@ -62,8 +62,9 @@ func (c *Client) wakeBy(at time.Duration) {
 func (c *Client) tend(now time.Duration) time.Duration {
 	next := never
 	// 1. Sessions: deadlines and jeopardy before anything else.
-	for _, s := range c.sessionsInOrder() {
-		next = min(next, s.tend(now), now+look)
+	c.agenda.tend(now)
+	if len(c.agenda) > 0 {
+		next = min(next, c.agenda[0].dueAt, now+look)
 	}
 	// 2. Refused calls whose pause is over.
 	for len(c.delayed) > 0 {

@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"container/heap"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -47,6 +48,9 @@ const (
 	// beatsPerTTL keep-alives are sent in a time to live; an unacknowledged
 	// one is followed by another after half of that time.
 	beatsPerTTL = 3
+	// beatsTogether is how many times in that time keep-alives are sent: those
+	// of all sessions with one time to live that fall due by then.
+	beatsTogether = 64
 	// maxBeats is how many unacknowledged keep-alives are remembered. The
 	// oldest is forgotten first; its acknowledgement would be worth the least.
 	maxBeats = 32
@@ -75,6 +79,8 @@ type Session struct {
 	beats   []beat        // unacknowledged ones, oldest first
 	nextAt  time.Duration // when the next keep-alive is due
 	beating bool          // it is in the queue of the link
+	dueAt   time.Duration // when the keeper looks again
+	place   int           // in the agenda
 
 	sequences sequences
 	claims    map[uint64]*claim     // by sequence, until they are over
@@ -204,10 +210,12 @@ func (c *Client) opened(ca *call, r *api.OpenSessionResponse) *Session {
 	if now-s.acked < s.safe/2 {
 		s.proven = true
 		close(s.proof)
-		s.nextAt = s.acked + s.ttl/beatsPerTTL
+		s.nextAt = s.beatAfter(s.acked)
 	} else {
 		s.nextAt = now
 	}
+	s.dueAt = now
+	heap.Push(&c.agenda, s)
 	c.wakeBy(now)
 	return s
 }
@@ -335,6 +343,7 @@ func (s *Session) lose(err error) {
 	s.become(Lost)
 	close(s.done)
 	delete(s.c.sessions, s.id)
+	heap.Remove(&s.c.agenda, s.place)
 	if err != ErrSessionClosed {
 		s.c.log.Warn().Uint64("session", uint64(s.id)).Err(err).Msg("session lost")
 	}
