@@ -196,7 +196,8 @@ func (l *layer) run(ctx context.Context, length time.Duration, seed uint64, into
 		return res
 	}
 	defer file.Close()
-	ctx, cancel := context.WithTimeoutCause(ctx, bound(length), errHangs)
+	whole := ctx
+	ctx, cancel := context.WithTimeoutCause(whole, bound(length), errHangs)
 	defer cancel()
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = os.Environ()
@@ -207,6 +208,10 @@ func (l *layer) run(ctx context.Context, length time.Duration, seed uint64, into
 	res.err = runGroup(ctx, cmd, patience)
 	res.took = time.Since(res.began)
 	res.read(l, into)
+	if res.err != nil && whole.Err() != nil && !errors.Is(res.err, errHangs) {
+		b, err := os.ReadFile(res.log)
+		res.cut = err == nil && !alarms.Match(b)
+	}
 	return res
 }
 

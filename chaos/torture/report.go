@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -37,6 +38,7 @@ type result struct {
 	began   time.Time
 	took    time.Duration
 	err     error
+	cut     bool         // somebody ended it, with nothing wrong in its log
 	own     bool         // its log could not be written: it was not run
 	last    bool         // it has failed at once so often that it is given up
 	done    *tally.Tally // nil: it has not told
@@ -59,7 +61,10 @@ func (r *report) add(res result) {
 	defer r.mu.Unlock()
 	r.results = append(r.results, res)
 	outcome := "nothing was found"
-	if res.err != nil {
+	switch {
+	case res.cut:
+		outcome = brokenOff
+	case res.err != nil:
 		outcome = "FAILED: " + res.err.Error()
 	}
 	if res.last {
@@ -70,11 +75,17 @@ func (r *report) add(res result) {
 
 // found says whether something was found.
 func (r *report) found() bool {
-	return slices.ContainsFunc(r.results, func(x result) bool { return x.err != nil })
+	return slices.ContainsFunc(r.results, func(x result) bool { return x.err != nil && !x.cut })
 }
 
 // failed says whether something was found, or too little was done to find it.
-func (r *report) failed() bool { return r.found() || len(r.shortfalls()) > 0 }
+func (r *report) failed() bool { return r.found() || r.interrupted || len(r.shortfalls()) > 0 }
+
+// brokenOff is the outcome of what somebody ended.
+const brokenOff = "broken off, nothing was found until then"
+
+// alarms are what the logs of layers have at once when something is wrong.
+var alarms = regexp.MustCompile(`VIOLATION|--- FAIL|DATA RACE|(?m)^panic:`)
 
 // read takes in what a layer left.
 func (x *result) read(l *layer, into string) {
@@ -115,6 +126,8 @@ func (r *report) text() string {
 	switch {
 	case r.found():
 		verdict = "SOMETHING WAS FOUND"
+	case r.interrupted:
+		verdict = brokenOff
 	case len(short) > 0:
 		verdict = "TOO LITTLE WAS DONE to find anything"
 	}
@@ -129,7 +142,9 @@ func (r *report) text() string {
 	fmt.Fprintf(&b, "\n| layer | seed | took | outcome | log |\n|---|---|---|---|---|\n")
 	for _, x := range r.results {
 		outcome := "ok"
-		if x.err != nil {
+		if x.cut {
+			outcome = brokenOff
+		} else if x.err != nil {
 			outcome = strings.ReplaceAll(x.err.Error(), "\n", " ")
 		}
 		if x.last {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -82,8 +83,8 @@ func TestShortfalls(t *testing.T) {
 		t.Errorf("a short run: %q", none.shortfalls())
 	}
 	none.length, none.interrupted = time.Hour, true
-	if none.failed() {
-		t.Errorf("one that was interrupted: %q", none.shortfalls())
+	if got := none.shortfalls(); len(got) > 0 || !none.failed() {
+		t.Errorf("one that was interrupted, which is asked for nothing and has not passed: %q, failed %v", got, none.failed())
 	}
 }
 
@@ -231,6 +232,36 @@ func TestBound(t *testing.T) {
 	for length, want := range map[time.Duration]time.Duration{time.Minute: 12 * time.Minute, 20 * time.Minute: 50 * time.Minute, 8 * time.Hour: 8*time.Hour + 40*time.Minute} {
 		if got := bound(length); got != want {
 			t.Errorf("of %v: %v, want %v", length, got, want)
+		}
+	}
+}
+
+// TestBrokenOff: a run that somebody ends has found nothing, unless a layer had
+// said so before, and has not passed either.
+func TestBrokenOff(t *testing.T) {
+	for _, c := range []struct{ says, verdict string }{
+		{"all is well", brokenOff},
+		{"VIOLATION: two holders", "SOMETHING WAS FOUND"},
+		{"--- FAIL: TestCell", "SOMETHING WAS FOUND"},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		dir := t.TempDir()
+		there := filepath.Join(dir, "there")
+		all := []layer{{name: "one", command: func(time.Duration, uint64, string) []string {
+			return []string{"sh", "-c", `echo "$1"; touch "$2"; exec sleep 600`, "sh", c.says, there}
+		}}}
+		go func() {
+			defer cancel()
+			for ctx.Err() == nil {
+				if _, err := os.Stat(there); err == nil {
+					return
+				}
+				time.Sleep(time.Millisecond)
+			}
+		}()
+		r := torture(ctx, all, time.Hour, 1, dir)
+		if text := r.text(); !strings.Contains(text, "# Torture from seed 1: "+c.verdict+"\n") || !r.failed() {
+			t.Errorf("%q: failed %v:\n%s", c.says, r.failed(), text)
 		}
 	}
 }
