@@ -208,6 +208,20 @@ func TestBroken(t *testing.T) {
 			end := find(h, Release, token(2)) // of the holder that it was told of
 			o.Invoke, o.Return = end.Return+ms/4, end.Return+ms/2
 		}},
+		{"grants", "a release is refused to the holder", func(h *History) {
+			o := *find(h, Release, token(3))
+			got := find(h, Acquire, token(3))
+			o.Outcome, o.Code, o.Revision = Refused, "NOT_HOLDER", 0
+			o.Invoke, o.Return = got.Return+ms/4, got.Return+ms/2
+			seen := Operation{Kind: Keys, Outcome: Done, Session: o.Session, Revision: got.Revision, Invoke: got.Return + ms*5/8, Return: got.Return + ms*3/4}
+			h.Operations = append(h.Operations, o, seen)
+		}},
+		{"grants", "a proclamation is refused to the leader", func(h *History) {
+			o := *find(h, Proclaim, nil)
+			seen := Operation{Kind: Keys, Outcome: Done, Session: o.Session, Revision: o.Revision, Invoke: o.Return + ms/16, Return: o.Return + ms/8}
+			o.Outcome, o.Code, o.Revision, o.Invoke = Refused, "NOT_HOLDER", 0, o.Return
+			h.Operations = append(h.Operations, o, seen)
+		}},
 		{"grants", "refused for one that came after", func(h *History) {
 			o := find(h, Acquire, func(o *Operation) bool { return o.Code == "HELD" })
 			first := find(h, Acquire, token(1))

@@ -24,6 +24,8 @@ func grants(h *History, r *reporter) {
 		case o.Outcome == Refused && o.Token != 0 && o.Code == "HELD":
 			r.judge(refusalsTold)
 			l.holdsRefusal(seen, o, r)
+		case o.Outcome == Refused && o.Token != 0 && o.Code == "NOT_HOLDER":
+			l.holdsDenial(h, seen, o, r)
 		case o.Outcome != Done:
 		case o.Kind == Release:
 			l.holdsEnd(silent, o, "released", r)
@@ -142,6 +144,19 @@ func (l *ledger) holdsRefusal(seen *seen, o *Operation, r *reporter) {
 	}
 	if after < t.from {
 		r.fail("it was refused for a holder since revision %d, and revision %d was the newest after it was answered: %v", t.from, after, o)
+	}
+}
+
+// holdsDenial: who is told that a grant is none of its own had it not all the while
+// from asking to being answered.
+func (l *ledger) holdsDenial(h *History, seen *seen, o *Operation, r *reporter) {
+	t := l.byToken[o.Token]
+	if t == nil || t.session != o.Session {
+		return
+	}
+	before, after := seen.before(o.Invoke), seen.after(o.Return)
+	if before >= t.from && after <= h.AuditTo && (t.to == 0 || t.to > after) {
+		r.fail("it was refused to who held it since revision %d, seen up to %d before and up to %d after it: %v", t.from, before, after, o)
 	}
 }
 
