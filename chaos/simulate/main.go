@@ -27,8 +27,9 @@ import (
 // nightly is from how many seeds on a run must have met every situation.
 const nightly = 10_000
 
-// memory is for the garbage of many runs: what lives is a hundredth of it.
-const memory = 192 << 20
+// garbage is how much gathers before it is collected: a heap is never collected
+// below 4 MiB times the percentage that is set.
+const garbage = 160 << 20
 
 func main() {
 	seed := flag.String("seed", "", "run this one and print what happens")
@@ -51,9 +52,9 @@ func main() {
 	}
 
 	// A run is short and its garbage small: it is collected when there is a lot.
-	debug.SetGCPercent(-1)
-	debug.SetMemoryLimit(memory)
-	hugeHeap(memory - memory/8)
+	debug.SetGCPercent(garbage / (4 << 20) * 100)
+	debug.SetMemoryLimit(2 * garbage)
+	hugeHeap(garbage)
 	if *seed != "" {
 		os.Exit(one(*seed))
 	}
