@@ -31,7 +31,9 @@ func (r *Replica) open() error {
 	if err := snapshot.Clean(fs, r.snapshotDir()); err != nil {
 		return fmt.Errorf("raftnode: clean %s: %w", r.snapshotDir(), err)
 	}
-	log, found, err := wal.Open(fs, r.logDir(), wal.Options{SegmentBytes: r.cfg.Tuning.SegmentBytes, Identity: r.logIdentity()})
+	log, found, err := wal.Open(fs, r.logDir(), wal.Options{
+		SegmentBytes: r.cfg.Tuning.SegmentBytes, Identity: r.logIdentity(), Background: r.cfg.Background,
+	})
 	if err != nil {
 		return fmt.Errorf("raftnode: open the log of group %v: %w", r.cfg.Group, err)
 	}

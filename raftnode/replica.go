@@ -50,7 +50,8 @@ type ReplicaConfig struct {
 	// Rand is where the replica's own small random delays come from. The election timeouts inside raft come from
 	// crypto/rand.Reader.
 	Rand *rand.Rand
-	// Background runs slow work on files (not on the log) away from the replica, which is to get a turn when it is done.
+	// Background runs slow work on files (not on those of the log that hold anything) away from the replica, which is to
+	// get a turn when it is done.
 	// Nil: the work is done in place.
 	Background func(work func())
 	// Logger takes what there is to tell. Its writer must not block.

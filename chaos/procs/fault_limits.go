@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -127,29 +126,8 @@ func (g *group) set(file, value string) error {
 
 // end gives its process back to the group above and removes it.
 func (g *group) end(pid int) error {
-	g.leave(pid)
-	return g.remove()
-}
-
-// leave gives its process back to the group above.
-func (g *group) leave(pid int) {
 	_ = os.WriteFile(filepath.Join(filepath.Dir(g.dir), "cgroup.procs"), []byte(strconv.Itoa(pid)), 0o644) // it may have ended
-}
-
-// killed says whether the kernel has killed a process of a group for its memory.
-func (g *group) killed() bool {
-	b, _ := os.ReadFile(filepath.Join(g.dir, "memory.oom_control"))
-	return kills(string(b)) > 0
-}
-
-// kills is how many processes were killed, as memory.oom_control tells.
-func kills(control string) (n int) {
-	for line := range strings.Lines(control) {
-		if name, value, _ := strings.Cut(strings.TrimSpace(line), " "); name == "oom_kill" {
-			n, _ = strconv.Atoi(value)
-		}
-	}
-	return n
+	return g.remove()
 }
 
 // remove removes it when its last process has left.
@@ -194,12 +172,7 @@ func (r *runner) littleMemory() *fault {
 			return err
 		},
 		end: func(ctx context.Context) error {
-			// Who is killed so takes a second and more to be gone on a busy machine.
-			g.leave(r.node(i).Pid())
-			for g.killed() && r.node(i).Running() && ctx.Err() == nil {
-				time.Sleep(10 * time.Millisecond)
-			}
-			if err := g.remove(); err != nil {
+			if err := g.end(r.node(i).Pid()); err != nil {
 				return err
 			}
 			return r.revived(ctx, i, "having little memory", noMem, byKill)

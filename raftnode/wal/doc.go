@@ -16,8 +16,9 @@
 //
 // A directory holds segments 0000000000000001.wal, 0000000000000002.wal and so
 // on, a file next.tmp that becomes the next of them, and LOCK. A segment has its
-// full size before it gets its name: zeros are written to next.tmp step by step
-// while the segment before it fills, so that a full disk is noticed a whole
+// full size before it gets its name: zeros are written to next.tmp step by step,
+// beside the appends ([Options.Background]), while the segment before it fills,
+// so that a full disk is noticed a whole
 // segment ahead ([Stats.NoSpace]), appending changes no metadata, and a segment
 // shorter than it says is known to be damaged.
 //

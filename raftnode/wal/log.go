@@ -36,11 +36,12 @@ type Log struct {
 	seq      uint64    // of the next frame
 	sealed   bool      // the last frame says that all before it is durable
 
-	buf     []byte
-	zeros   []byte
-	noSpace bool
-	retryAt uint64 // value of stats.Written
-	stats   Stats
+	buf        []byte
+	zeros      []byte
+	background func(work func())
+	noSpace    bool
+	retryAt    uint64 // value of stats.Written
+	stats      Stats
 }
 
 // Append logs a batch as one frame, durable on return when it asks for Sync.
@@ -245,10 +246,7 @@ func (l *Log) Close() error {
 
 // abandon closes what is open.
 func (l *Log) abandon() error {
-	var errs []error
-	if l.next.file != nil {
-		errs = append(errs, l.next.file.Close())
-	}
+	errs := []error{l.dropPrepared()}
 	if l.file != nil {
 		errs = append(errs, l.file.Close())
 	}

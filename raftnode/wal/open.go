@@ -24,8 +24,12 @@ func Open(fsys disk.FS, dir string, o Options) (*Log, Contents, error) {
 	l := &Log{
 		fs: fsys, dir: dir, identity: o.Identity,
 		segmentBytes: (o.SegmentBytes + frameAlign - 1) / frameAlign * frameAlign,
+		background:   o.Background,
 		span:         span{first: 1},
 		seq:          1,
+	}
+	if l.background == nil {
+		l.background = func(work func()) { work() }
 	}
 	found, err := l.open()
 	if err != nil {
@@ -53,9 +57,8 @@ func (l *Log) open() (Contents, error) {
 		if err := l.rotate(0); err != nil {
 			// Half a segment helps nobody on a full disk.
 			if isNoSpace(err) && l.next.file != nil {
-				l.next.file.Close()
-				l.next = prepared{}
-				l.fs.Remove(filepath.Join(l.dir, preparedName))
+				l.dropPrepared()
+				l.fs.Remove(l.preparedPath())
 			}
 			return Contents{}, err
 		}

@@ -1,29 +1,17 @@
 package wal
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/conch-lock/conch/internal/planted"
-	"github.com/conch-lock/conch/raftnode/disk"
 )
 
 const (
 	segmentSuffix = ".wal"
-	preparedName  = "next.tmp"
 	lockName      = "LOCK"
-
-	// prepareStep is how much of the next segment one append prepares: about a
-	// millisecond on a disk that writes 250 MB/s.
-	prepareStep = 256 << 10
-
-	// prepareRetry is how far the log grows on a full disk before it tries
-	// again to prepare.
-	prepareRetry = 64 << 10
 )
 
 // segment is a file of the log.
@@ -31,12 +19,6 @@ type segment struct {
 	number uint64
 	size   int64
 	max    uint64 // highest index of an entry in it; 0: none
-}
-
-// prepared is the file that becomes the next segment.
-type prepared struct {
-	file disk.File
-	size int64 // zeros written and synced
 }
 
 func segmentName(number uint64) string {
@@ -52,70 +34,6 @@ func parseSegmentName(name string) (number uint64, ok bool) {
 	}
 	number, err := strconv.ParseUint(hex, 16, 64)
 	return number, err == nil && number > 0 && segmentName(number) == name
-}
-
-// prepareAhead brings the next segment one step further when it lags behind
-// how full the active one is. A full disk is noted and is no error yet.
-func (l *Log) prepareAhead() error {
-	if l.next.size >= min(l.segmentBytes, l.pos+prepareStep) {
-		return nil
-	}
-	if l.noSpace && l.stats.Written < l.retryAt {
-		return nil
-	}
-	err := l.prepare(min(l.segmentBytes, l.next.size+prepareStep))
-	if isNoSpace(err) {
-		l.noSpace, l.retryAt = true, l.stats.Written+prepareRetry
-		return nil
-	}
-	if err == nil {
-		l.noSpace = false
-	}
-	return err
-}
-
-// prepare writes zeros to the next segment until it has size bytes, synced.
-// When that fails for want of room, the log is as before.
-func (l *Log) prepare(size int64) error {
-	path := filepath.Join(l.dir, preparedName)
-	if l.next.file == nil {
-		file, err := l.fs.Create(path)
-		if err != nil {
-			return fmt.Errorf("wal: prepare a segment: %w", err)
-		}
-		l.next = prepared{file: file}
-	}
-	if l.zeros == nil {
-		l.zeros = make([]byte, min(prepareStep, l.segmentBytes))
-	}
-	for at := l.next.size; at < size; {
-		n := min(int64(len(l.zeros)), size-at)
-		if _, err := l.next.file.WriteAt(l.zeros[:n], at); err != nil {
-			return fmt.Errorf("wal: prepare a segment: write %s: %w", path, err)
-		}
-		at += n
-	}
-	if l.next.size >= size {
-		return nil
-	}
-	l.stats.Syncs++
-	if err := l.next.file.Sync(); err != nil {
-		// What this file holds is not known any more. A full disk may show
-		// only here; then the file is given up, and the log lives.
-		err = fmt.Errorf("wal: prepare a segment: %w", err)
-		if !isNoSpace(err) {
-			return err
-		}
-		file := l.next.file
-		l.next = prepared{}
-		return errors.Join(err, file.Close(), l.fs.Remove(path))
-	}
-	l.next.size = size
-	return nil
-}
-
-func isNoSpace(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 // rotate makes the prepared segment the active one, with room for a frame of
@@ -159,7 +77,7 @@ func (l *Log) rotate(need int) error {
 	if err := l.next.file.Sync(); err != nil {
 		return fmt.Errorf("wal: begin segment %s: %w", path, err)
 	}
-	if err := l.fs.Rename(filepath.Join(l.dir, preparedName), path); err != nil {
+	if err := l.fs.Rename(l.preparedPath(), path); err != nil {
 		return fmt.Errorf("wal: begin segment %s: %w", path, err)
 	}
 	syncDir := l.fs.SyncDir

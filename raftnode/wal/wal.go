@@ -55,6 +55,11 @@ type Options struct {
 	// refused with ErrIdentity: a group can hand in what tells it from all
 	// others. 0 is an identity like any other.
 	Identity uint64
+
+	// Background runs work on the file that is prepared as the next segment
+	// beside the appends, or later, or never. Nil: the work is done in place,
+	// and an append now and then takes some milliseconds for it.
+	Background func(work func())
 }
 
 // Contents is what Open found.
