@@ -12,7 +12,7 @@ import (
 // TestBeatsGoTogether: sessions that were opened one after the other share the
 // frames of their keep-alives, and none is lost for it.
 func TestBeatsGoTogether(t *testing.T) {
-	const n, ttl = 300, 10 * time.Second
+	const n, slots, ttl = 700, 4, 10 * time.Second
 	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
 		var all []*Session
 		for range n {
@@ -36,12 +36,41 @@ func TestBeatsGoTogether(t *testing.T) {
 			for _, b := range beats {
 				sum += b
 			}
-			// Three in a time to live, and up to one in 64 more.
-			if least, most := n*17, n*19; sum < least || sum > most {
-				t.Errorf("%d keep-alives in a minute, want %d to %d", sum, least, most)
+			if want := n * 18; sum != want { // three in a time to live
+				t.Errorf("%d keep-alives in a minute, want %d", sum, want)
 			}
-			if most := 64 * 19; len(beats) > most {
+			if most := slots * 18; len(beats) > most {
 				t.Errorf("they came in %d requests, want at most %d", len(beats), most)
+			}
+		})
+	})
+}
+
+// TestBeatsPartAgain: keep-alives that were held up together, by a process that
+// stood still or a connection that was broken, do not go together for ever.
+func TestBeatsPartAgain(t *testing.T) {
+	const n, slots, ttl = 2100, 16, 10 * time.Second
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		for range n {
+			open(t, c, WithTTL(ttl))
+		}
+		time.Sleep(ttl)
+		f.with(func() {
+			for st := range f.nodes["n1:1"].streams {
+				st.break_()
+			}
+		})
+		time.Sleep(ttl)
+		synctest.Wait()
+		f.with(func() {
+			most := 0
+			for _, n := range f.nodes { // to whichever it went
+				for _, b := range n.beats[max(0, len(n.beats)-slots):] {
+					most = max(most, b)
+				}
+			}
+			if most > 3*n/slots/2 {
+				t.Errorf("a request kept %d sessions alive long after the connection broke, want some %d", most, n/slots)
 			}
 		})
 	})

@@ -50,7 +50,9 @@ type Client struct {
 	delayed  delayedCalls
 	bounded  []*call // those with an until
 	sessions map[SessionID]*Session
-	agenda   agenda // the same ones
+	agenda   agenda        // the same ones
+	opens    uint64        // sessions so far
+	since    time.Duration // when it began, which slots are counted from: clients of one machine share its clock
 	watches  map[*watch]struct{}
 	placed   map[uint64]*watch // by the id of the request on this link
 	failures map[string]error  // latest failure of each endpoint
@@ -72,7 +74,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 		banned: make(map[string]time.Duration), calls: make(map[uint64]*call),
 		sessions: make(map[SessionID]*Session), watches: make(map[*watch]struct{}),
 		placed: make(map[uint64]*watch), failures: make(map[string]error), wakeAt: never,
-		shapes: api.NewShapes(),
+		shapes: api.NewShapes(), since: cfg.Now(),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	dialCtx, cancel := context.WithTimeout(ctx, cfg.DialTimeout)

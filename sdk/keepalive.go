@@ -135,12 +135,19 @@ func (s *Session) alive(number uint64, now time.Duration) {
 	s.judge(now)
 }
 
-// beatAfter is when a keep-alive follows one that was acknowledged: a third of
-// the time to live later, or up to a part in 64 of that earlier, so that many
-// sessions share a frame.
-func (s *Session) beatAfter(acked time.Duration) time.Duration {
+// beatAfter is when a keep-alive follows one that was sent then and has been
+// acknowledged: at most a third of the time to live later, in the session's own
+// slot of that time. Sessions with one slot share a frame, those of a small
+// client all of them; and those whose keep-alives were held up together, by
+// whatever it was, part again.
+func (s *Session) beatAfter(sent time.Duration) time.Duration {
 	interval := s.ttl / beatsPerTTL
-	return (acked + interval).Truncate(interval / beatsTogether)
+	slots := uint64(1)
+	for slots < maxSlots && 2*slots*slotSessions <= uint64(len(s.c.sessions)) {
+		slots *= 2 // so that half of the sessions keep theirs
+	}
+	phase := s.c.since + interval/time.Duration(slots)*time.Duration(s.turn%slots)
+	return (sent + interval - phase).Truncate(interval) + phase
 }
 
 // attach binds the session to a new link: the cell lists the claims that it

@@ -48,9 +48,11 @@ const (
 	// beatsPerTTL keep-alives are sent in a time to live; an unacknowledged
 	// one is followed by another after half of that time.
 	beatsPerTTL = 3
-	// beatsTogether is how many times in that time keep-alives are sent: those
-	// of all sessions with one time to live that fall due by then.
-	beatsTogether = 64
+	// maxSlots is how many slots there are at the most between two keep-alives of
+	// a session, and slotSessions how many sessions share one at the least. The
+	// sessions of a client are dealt to them in turn.
+	maxSlots     = 1024
+	slotSessions = 128
 	// maxBeats is how many unacknowledged keep-alives are remembered. The
 	// oldest is forgotten first; its acknowledgement would be worth the least.
 	maxBeats = 32
@@ -77,6 +79,7 @@ type Session struct {
 	acked   time.Duration // when the newest acknowledged keep-alive was sent
 	number  uint64        // of the newest keep-alive
 	beats   []beat        // unacknowledged ones, oldest first
+	turn    uint64        // among the sessions of the client, for its slot
 	nextAt  time.Duration // when the next keep-alive is due
 	beating bool          // it is in the queue of the link
 	dueAt   time.Duration // when the keeper looks again
@@ -205,6 +208,8 @@ func (c *Client) opened(ca *call, r *api.OpenSessionResponse) *Session {
 	if planted.On(planted.BelievesTooLong) {
 		s.safe = 2 * ttl
 	}
+	s.turn = c.opens
+	c.opens++
 	now := c.cfg.Now()
 	c.sessions[s.id] = s
 	if now-s.acked < s.safe/2 {
