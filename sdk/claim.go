@@ -100,6 +100,8 @@ func (cl *claim) granted(r outcome) {
 	}
 	cl.decide()
 	cl.grant = newGrant(cl, r)
+	// It may be news from a node that lags, of a grant that had ended when
+	// another node listed what the session has.
 	if cl.s.endedUnheard(cl.seq, r.GetRevision()) {
 		cl.grant.endedUnheard(cl.op, cl.s.ended[cl.seq])
 	}
@@ -203,7 +205,8 @@ func (s *Session) claimEvent(e *api.ClaimEvent) {
 }
 
 // resendClaims repeats the claims that are queued in the cell, so that this
-// link learns their outcome, too. Needs mu.
+// link learns their outcome, too: the attachment lists what waits and what is
+// held, and of what has ended the last few alone. Needs mu.
 func (s *Session) resendClaims(l *link) {
 	for _, seq := range s.claimsInOrder() {
 		cl := s.claims[seq]

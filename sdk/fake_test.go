@@ -503,7 +503,6 @@ func (f *fakeCell) claim(c *fakeClaim, try bool, waitMs uint64) *api.Error {
 			}
 			f.drop(c)
 			e := &api.Error{Code: api.Code_WAIT_TIMED_OUT, Message: "the wait ran out", Definite: true}
-			f.sessions[c.session].replies[c.seq] = &api.Response{Error: e}
 			f.tell(c.session, &api.ClaimEvent{Session: c.session, Sequence: c.seq, Error: e})
 		})
 	}
@@ -557,6 +556,7 @@ func (f *fakeCell) tell(session uint64, e *api.ClaimEvent) {
 	s := f.sessions[session]
 	if s != nil && e.GetError() != nil {
 		s.ended = append(s.ended, e)
+		s.replies[e.GetSequence()] = &api.Response{Error: e.GetError()} // to a repetition from now on
 	}
 	if s != nil && s.stream != nil {
 		s.stream.send(&api.Response{Result: &api.Response_Claim{Claim: e}})
