@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -22,6 +23,15 @@ func TestInjections(t *testing.T) {
 		if !strings.Contains(out.String(), outcome) {
 			t.Errorf("no node %s:\n%s", outcome, out.Bytes())
 		}
+	}
+}
+
+// TestNowhereToWrite: that nobody can be told in the end what was done is known
+// before anything is.
+func TestNowhereToWrite(t *testing.T) {
+	var out bytes.Buffer
+	if ok, err := run(config{injections: 1, seed: 1, tally: filepath.Join(t.TempDir(), "none", "x")}, &out); ok || err == nil || out.Len() > 0 {
+		t.Errorf("%v, %v: %q", ok, err, out.Bytes())
 	}
 }
 

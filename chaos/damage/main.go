@@ -62,6 +62,11 @@ func (s seeded) Read(p []byte) (int, error) {
 
 // run makes the injections and says whether nothing was wrong.
 func run(cfg config, w io.Writer) (bool, error) {
+	if cfg.tally != "" {
+		if err := tally.Writable(cfg.tally); err != nil { // not after an hour of work
+			return false, err
+		}
+	}
 	reader := crand.Reader
 	defer func() { crand.Reader = reader }()
 	began := time.Now()

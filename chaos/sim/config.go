@@ -69,6 +69,40 @@ func (c Config) String() string {
 	return b
 }
 
+// What a config may ask for at the most, and 1 at the least: what is left out is
+// drawn from the seed, and not what is 0.
+const (
+	mostNodes   = 9
+	mostClients = 1000
+	mostPace    = 100
+)
+
+// within reads a number from 1 to most.
+func within(value string, most int) (int, error) {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 || n > most {
+		return 0, fmt.Errorf("allowed are 1 to %d", most)
+	}
+	return n, nil
+}
+
+// unplanned says which of the faults that are wanted the run does not have.
+func (c Config) unplanned() error {
+	if len(c.Only) == 0 {
+		return nil
+	}
+	plan := (&world{cfg: c.withDefaults()}).planned()
+	for _, i := range c.Only {
+		switch {
+		case len(plan) == 0:
+			return fmt.Errorf("fault %d: this run has no faults", i)
+		case i < 0 || i >= len(plan):
+			return fmt.Errorf("fault %d: this run has faults 0 to %d", i, len(plan)-1)
+		}
+	}
+	return nil
+}
+
 // Parse reads what String wrote: "42", "42 nodes=3 length=12s faults=3,7,9".
 func Parse(s string) (Config, error) {
 	var c Config
@@ -85,29 +119,28 @@ func Parse(s string) (Config, error) {
 		name, value, _ := strings.Cut(f, "=")
 		switch name {
 		case "nodes":
-			c.Nodes, err = strconv.Atoi(value)
+			c.Nodes, err = within(value, mostNodes)
 		case "clients":
-			c.Clients, err = strconv.Atoi(value)
+			c.Clients, err = within(value, mostClients)
 		case "pace":
-			c.Pace, err = strconv.Atoi(value)
+			c.Pace, err = within(value, mostPace)
 		case "length":
-			c.Length, err = time.ParseDuration(value)
+			if c.Length, err = time.ParseDuration(value); err == nil && c.Length <= 0 {
+				err = fmt.Errorf("a length is above 0")
+			}
 		case "work":
 			c.Work, err = parseWork(value)
 		case "faults":
 			c.Only = []int{}
 			for _, n := range strings.FieldsFunc(value, func(r rune) bool { return r == ',' }) {
-				i, wrong := strconv.Atoi(n)
+				i, wrong := strconv.ParseUint(n, 10, 31)
 				if wrong != nil {
-					err = wrong
+					err = fmt.Errorf("fault %q: a number is wanted", n)
 				}
-				c.Only = append(c.Only, i)
+				c.Only = append(c.Only, int(i))
 			}
 		default:
 			err = fmt.Errorf("known are nodes, clients, pace, length, work and faults")
-		}
-		if err == nil && (c.Nodes < 0 || c.Nodes > 9 || c.Clients < 0 || c.Clients > 1000 || c.Pace < 0 || c.Pace > 100 || c.Length < 0) {
-			err = fmt.Errorf("allowed are up to 9 nodes, up to 1,000 clients, a pace of up to 100 and a length of no less than 0")
 		}
 		if err != nil {
 			return c, fmt.Errorf("%q: %w", f, err)

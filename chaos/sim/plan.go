@@ -104,6 +104,16 @@ func newPlan(rng *rand.Rand, s setting, length time.Duration) []planned {
 	return l
 }
 
+// planned are the faults of a run of which nothing is there yet.
+func (w *world) planned() []planned {
+	s := newSetting(w.stream(streamSetting, 0), w.cfg)
+	length := w.cfg.Length
+	if s.work == Ailing {
+		length = ailingLength
+	}
+	return newPlan(w.stream(streamPlan, 0), s, length)
+}
+
 // schedule lets the plan happen, or the part of it that is wanted.
 func (w *world) schedule() {
 	for i, p := range w.plan {

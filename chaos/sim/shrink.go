@@ -81,11 +81,9 @@ func (s *Shrinker) shorten() {
 func (s *Shrinker) faults() {
 	only := s.best.Config.Only
 	if only == nil {
-		c := s.best.Config.withDefaults()
-		w := &world{cfg: c}
-		w.set = newSetting(w.stream(streamSetting, 0), c)
+		w := &world{cfg: s.best.Config.withDefaults()}
 		only = []int{}
-		for i, p := range newPlan(w.stream(streamPlan, 0), w.set, c.Length) {
+		for i, p := range w.planned() {
 			if p.at <= s.best.At {
 				only = append(only, i)
 			}

@@ -46,7 +46,7 @@ func (b *batch) run() summary {
 		}
 	}
 	for i := uint64(0); i < b.Seeds && len(s.Violations) < b.Most; i++ {
-		if b.Budget > 0 && time.Since(start) > b.Budget {
+		if b.Budget > 0 && s.Seeds > 0 && time.Since(start) > b.Budget {
 			break
 		}
 		c := sim.Config{Seed: b.From + i*b.Step}
@@ -71,6 +71,10 @@ func (b *batch) add(s *summary, c sim.Config, watch watchdog) {
 	s.add(&r)
 	var v *sim.Violation
 	if !errors.As(err, &v) {
+		if err != nil { // there is no such run
+			fmt.Fprintf(os.Stderr, "simulate: %v: %v\n", c, err)
+			os.Exit(2)
+		}
 		return
 	}
 	// At once, and of every process: a long run says the rest when it ends.

@@ -11,10 +11,11 @@
 // 1. So it is when one does not come to an end within five minutes of real time,
 // which is then named with where its goroutines are, and when a large run, or one
 // with -complete, never met one of the situations that a run of the nightly size
-// must meet.
+// must meet. It is 2 when nothing was run because nothing like it can be.
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -22,6 +23,7 @@ import (
 	"time"
 
 	"github.com/conch-lock/conch/chaos/sim"
+	"github.com/conch-lock/conch/chaos/tally"
 )
 
 // nightly is from how many seeds on a run must have met every situation.
@@ -32,21 +34,12 @@ const nightly = 10_000
 const garbage = 160 << 20
 
 func main() {
-	seed := flag.String("seed", "", "run this one and print what happens")
+	seed := flag.String("seed", "", "run this one, and nothing else, and print what happens")
 	b := batch{}
-	flag.Uint64Var(&b.From, "from", 1, "the first of many seeds")
-	flag.Uint64Var(&b.Seeds, "seeds", 200, "how many seeds")
-	flag.Uint64Var(&b.Step, "step", 1, "from one seed to the next")
-	flag.DurationVar(&b.Length, "length", sim.Length, "virtual time with faults, for each seed")
-	flag.DurationVar(&b.Budget, "budget", 0, "stop after so much real time; 0: after all seeds")
-	flag.IntVar(&b.Most, "violations", 1, "stop after so many")
-	flag.BoolVar(&b.Graveyard, "graveyard", true, "run first what failed once")
-	jobs := flag.Int("jobs", 1, "processes that share the seeds")
+	jobs := b.flags(flag.CommandLine)
 	complete := flag.Bool("complete", false, "fail when a situation never happened; always so from 10,000 seeds on")
-	into := flag.String("json", "", "write the summary into this file")
 	flag.Parse()
-	b.Into = *into
-	if err := refuse(&b, *jobs); err != nil {
+	if err := refuse(flag.CommandLine, &b, *jobs); err != nil {
 		fmt.Fprintln(os.Stderr, "simulate:", err)
 		os.Exit(2)
 	}
@@ -55,7 +48,7 @@ func main() {
 	debug.SetGCPercent(garbage / (4 << 20) * 100)
 	debug.SetMemoryLimit(2 * garbage)
 	hugeHeap(garbage)
-	if *seed != "" {
+	if given(flag.CommandLine)["seed"] {
 		os.Exit(one(*seed))
 	}
 	start := time.Now()
@@ -76,8 +69,8 @@ func main() {
 		fmt.Printf("never happened: %q\n", missing)
 	}
 	failed := len(s.Violations) > 0 || len(missing) > 0 && (*complete || s.Seeds >= nightly)
-	if *into != "" {
-		if err := s.write(*into); err != nil {
+	if b.Into != "" {
+		if err := s.write(b.Into); err != nil {
 			fmt.Fprintln(os.Stderr, "simulate:", err)
 			if !failed {
 				os.Exit(2)
@@ -89,15 +82,40 @@ func main() {
 	}
 }
 
+// flags says what can be set of many seeds, and sets everything to its default.
+func (b *batch) flags(f *flag.FlagSet) (jobs *int) {
+	f.Uint64Var(&b.From, "from", 1, "the first of many seeds")
+	f.Uint64Var(&b.Seeds, "seeds", 200, "how many seeds")
+	f.Uint64Var(&b.Step, "step", 1, "from one seed to the next")
+	f.DurationVar(&b.Length, "length", sim.Length, "virtual time with faults, for each seed")
+	f.DurationVar(&b.Budget, "budget", 0, "stop after so much real time, and one seed at least; 0: after all seeds")
+	f.IntVar(&b.Most, "violations", 1, "stop after so many")
+	f.BoolVar(&b.Graveyard, "graveyard", true, "run first what failed once")
+	f.StringVar(&b.Into, "json", "", "write the summary into this file")
+	return f.Int("jobs", 1, "processes that share the seeds")
+}
+
+// given are the flags that the command line has.
+func given(flags *flag.FlagSet) map[string]bool {
+	out := map[string]bool{}
+	flags.Visit(func(f *flag.Flag) { out[f.Name] = true })
+	return out
+}
+
 // refuse says what of the flags makes no sense.
-func refuse(b *batch, jobs int) error {
+func refuse(flags *flag.FlagSet, b *batch, jobs int) error {
+	set := given(flags)
 	switch {
-	case flag.NArg() > 0:
-		return fmt.Errorf("%q: there are no arguments, a run to replay is -seed %q", flag.Arg(0), flag.Arg(0))
+	case flags.NArg() > 0:
+		return fmt.Errorf("%q: there are no arguments, a run to replay is -seed %q", flags.Arg(0), flags.Arg(0))
+	case set["seed"] && len(set) > 1:
+		return errors.New("-seed runs one seed and prints what happens: no other flag goes with it, all that can be chosen of the run stands in it, such as -seed \"42 length=6s\"")
 	case b.Seeds < 1 || b.Step < 1 || b.Most < 1 || jobs < 1:
 		return fmt.Errorf("-seeds %d -step %d -violations %d -jobs %d: each is at least 1", b.Seeds, b.Step, b.Most, jobs)
 	case b.Length <= 0 || b.Budget < 0:
 		return fmt.Errorf("-length %v -budget %v: a length is above 0, and a budget not below", b.Length, b.Budget)
+	case set["json"]:
+		return tally.Writable(b.Into)
 	}
 	return nil
 }
@@ -111,6 +129,11 @@ func one(seed string) int {
 	}
 	cfg.Log = os.Stdout
 	r, err := sim.Run(cfg)
+	var v *sim.Violation
+	if err != nil && !errors.As(err, &v) {
+		fmt.Fprintln(os.Stderr, "simulate:", err)
+		return 2
+	}
 	fmt.Printf("%v: %v virtual, %d events, %d entries, trace %016x\n", r.Config, r.Virtual, r.Events, r.Entries, r.Trace)
 	if err != nil {
 		fmt.Println("VIOLATION:", err)

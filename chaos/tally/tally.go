@@ -2,7 +2,9 @@ package tally
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -93,6 +95,25 @@ func (t *Tally) Write(file string) error {
 		return err
 	}
 	return os.WriteFile(file, append(b, '\n'), 0o644)
+}
+
+// Writable says why a file could not be written at the end of a run, for who wants
+// to know it before the run. What the file has stays, and none is left behind.
+func Writable(file string) error {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err == nil {
+		return errors.Join(f.Close(), os.Remove(file))
+	}
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return nil // a pipe or a device, which opening alone may change
+	}
+	if f, err = os.OpenFile(file, os.O_WRONLY, 0); err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // Read reads what Write has written.

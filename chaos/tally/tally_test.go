@@ -1,6 +1,7 @@
 package tally_test
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -36,5 +37,31 @@ func TestTally(t *testing.T) {
 	}
 	if _, err := tally.Read(filepath.Join(dir, "none")); err == nil {
 		t.Error("a file that is not there was read")
+	}
+}
+
+// TestWritable: what cannot be written at the end is known before, and looking
+// leaves nothing behind and takes nothing away.
+func TestWritable(t *testing.T) {
+	dir := t.TempDir()
+	for what, file := range map[string]string{"a folder": dir, "no folder for it": filepath.Join(dir, "none", "x")} {
+		if err := tally.Writable(file); err == nil {
+			t.Errorf("%s is writable", what)
+		}
+	}
+	there := filepath.Join(dir, "there")
+	if err := os.WriteFile(there, []byte("of the run before"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{there, filepath.Join(dir, "new"), os.DevNull} {
+		if err := tally.Writable(file); err != nil {
+			t.Error(err)
+		}
+	}
+	if b, err := os.ReadFile(there); string(b) != "of the run before" {
+		t.Errorf("it has become %q, %v", b, err)
+	}
+	if left, err := os.ReadDir(dir); len(left) != 1 {
+		t.Errorf("it left %v, %v", left, err)
 	}
 }
