@@ -13,7 +13,9 @@
 //	 2. The guard starts CMD in a new process group. Standard input, output and
 //	    error are passed down untouched, and so are further descriptors that
 //	    conch inherited.
-//	 3. Signals that conch receives are sent on to CMD's process group.
+//	 3. Signals that conch receives are sent on to CMD's process group. SIGTERM and
+//	    SIGHUP are followed by SIGCONT, as timeout(1), service managers and shells do
+//	    it: a stopped command would not hear that it is to end, and keep the lock.
 //	 4. When the lock is lost the group gets SIGTERM (and SIGCONT, so that a
 //	    stopped process hears it) at once, and what is left after KillAfter gets
 //	    SIGKILL. The guard knows the lock's deadline too, and does the same by

@@ -160,6 +160,10 @@ func (r *runner) received(sig syscall.Signal) {
 		r.tstp = false
 	}
 	r.order(order{Signal: int(sig)})
+	switch sig {
+	case syscall.SIGTERM, syscall.SIGHUP: // a stopped command hears it when it is continued
+		r.received(syscall.SIGCONT)
+	}
 }
 
 // over says whether the lock's time has passed, known before anybody tells.

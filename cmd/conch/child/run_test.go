@@ -134,6 +134,32 @@ func TestSignalsReachTheGroup(t *testing.T) {
 	}
 }
 
+// A command that stopped itself hears that it is to end, and so does what it
+// started.
+func TestSignalToEndReachesAStoppedCommand(t *testing.T) {
+	for name, sig := range map[string]unix.Signal{"TERM": unix.SIGTERM, "HUP": unix.SIGHUP} {
+		for _, stop := range []string{"STOP", "TSTP"} {
+			t.Run(name+"/"+stop, func(t *testing.T) {
+				if signal.Ignored(sig) || signal.Ignored(unix.SIGTSTP) {
+					t.Skip("signals are ignored here, as under nohup: so they are by every command")
+				}
+				c := startConch(t, `trap 'exit 42' `+name+`
+					sleep 1000 & echo $! >> pids; echo $$ >> pids
+					kill -`+stop+` $!; kill -`+stop+` $$; exit 1`)
+				pids := c.pids(2)
+				for _, pid := range pids {
+					c.await("it is stopped", func() bool { return state(pid) == "T" })
+				}
+				c.signal(sig)
+				if code, result := c.exit(); code != 42 || !strings.Contains(result, "lost=false killed=false") {
+					t.Errorf("exit status %d (%s), want 42", code, result)
+				}
+				c.gone(pids...)
+			})
+		}
+	}
+}
+
 func TestDeathBySignalIsPassedOn(t *testing.T) {
 	c := startConch(t, "echo $$ >> pids; exec sleep 1000")
 	c.pids(1)
