@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/conch-lock/conch/chaos/group"
 	"github.com/conch-lock/conch/chaos/tally"
 )
 
@@ -23,6 +24,7 @@ import (
 const least = 15 * time.Second
 
 func main() {
+	group.Keep()
 	length := flag.Duration("for", 0, "how long in all, for as many targets as can have 15 s each")
 	each := flag.Duration("each", 0, "how long every target is run, instead")
 	seed := flag.Uint64("seed", 1, "which targets are drawn, with -for")
@@ -32,6 +34,12 @@ func main() {
 	if flag.NArg() > 0 || *length < 0 || *each < 0 || (*length == 0) == (*each == 0) || *parallel < 0 {
 		fmt.Fprintln(os.Stderr, "fuzz: no arguments are allowed, and one of -for and -each is needed, above 0")
 		os.Exit(2)
+	}
+	if *into != "" {
+		if err := tally.Writable(*into); err != nil {
+			fmt.Fprintln(os.Stderr, "fuzz:", err)
+			os.Exit(2)
+		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -72,11 +80,9 @@ func goTest(ctx context.Context, t target, d time.Duration, parallel int, out io
 	if parallel > 0 {
 		args = append(args, "-parallel", strconv.Itoa(parallel))
 	}
-	cmd := exec.CommandContext(ctx, "go", append(args, t.pkg)...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 10 * time.Second
+	cmd := exec.Command("go", append(args, t.pkg)...)
 	cmd.Stdout, cmd.Stderr = out, out
-	return cmd.Run()
+	return group.Run(ctx, cmd, group.Manner{Signal: syscall.SIGINT, Patience: 10 * time.Second})
 }
 
 // batch is some targets that are run one after the other.

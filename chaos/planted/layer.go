@@ -10,8 +10,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
+	"github.com/conch-lock/conch/chaos/group"
 	"github.com/conch-lock/conch/internal/planted"
 )
 
@@ -73,7 +75,7 @@ func (l *layer) run(ctx context.Context, b planted.Bug, more ...string) (*findin
 	limited, cancel := context.WithTimeout(ctx, l.limit)
 	defer cancel()
 	out := &output{enough: l.enough, stop: cancel}
-	cmd := exec.CommandContext(limited, l.program, append(slices.Clip(l.args), more...)...)
+	cmd := exec.Command(l.program, append(slices.Clip(l.args), more...)...)
 	cmd.Dir = l.dir
 	cmd.Env = append(os.Environ(), l.env...)
 	if b != planted.None {
@@ -81,12 +83,15 @@ func (l *layer) run(ctx context.Context, b planted.Bug, more ...string) (*findin
 	}
 	cmd.Stdout, cmd.Stderr = out, out
 	start := time.Now()
-	err := cmd.Run()
+	err := group.Run(limited, cmd, group.Manner{Signal: syscall.SIGKILL, Patience: 10 * time.Second})
 	took := time.Since(start)
 	if out.matched {
 		return &finding{layer: l.name, how: howOf(out.Bytes()), took: took}, nil
 	}
 	var failed *exec.ExitError
+	if errors.Is(err, group.ErrLeft) && !errors.As(err, &failed) {
+		err = nil // what it was to do it has done
+	}
 	switch {
 	case err == nil:
 		return nil, nil

@@ -10,10 +10,15 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/conch-lock/conch/chaos/group"
+	"github.com/conch-lock/conch/chaos/tally"
 	"github.com/conch-lock/conch/internal/planted"
 )
 
-func main() { os.Exit(command()) }
+func main() {
+	group.Keep()
+	os.Exit(command())
+}
 
 func command() int {
 	names := flag.String("bugs", "", "which bugs, by name, with commas between; empty: all")
@@ -51,6 +56,14 @@ func run(ctx context.Context, r *runner, names, file string) (survivors []plante
 				return nil, err
 			}
 			bugs = append(bugs, b)
+		}
+	}
+	if file != "" { // not after an hour of work
+		if _, _, err := around(file); err != nil {
+			return nil, err
+		}
+		if err := tally.Writable(file); err != nil {
+			return nil, err
 		}
 	}
 	if r.bin, err = os.MkdirTemp("", "planted-"); err != nil {

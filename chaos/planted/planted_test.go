@@ -8,8 +8,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/conch-lock/conch/chaos/group"
 	"github.com/conch-lock/conch/internal/planted"
 )
+
+func TestMain(m *testing.M) {
+	group.Keep()
+	os.Exit(m.Run())
+}
 
 // TestHandful switches on some bugs that the simulation finds at once.
 func TestHandful(t *testing.T) {

@@ -25,15 +25,24 @@ func table(results []*result) string {
 
 // write puts the table into a file, between its lines.
 func write(file, table string) error {
-	text, err := os.ReadFile(file)
+	before, after, err := around(file)
 	if err != nil {
 		return err
+	}
+	whole := fmt.Sprintf("%s%s\n\n%s\n%s\n%s", before, begin, table, end, after)
+	return os.WriteFile(file, []byte(whole), 0o644)
+}
+
+// around is what stands before and after the table in a file.
+func around(file string) (before, after []byte, err error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, nil, err
 	}
 	before, rest, ok := bytes.Cut(text, []byte(begin+"\n"))
 	_, after, ok2 := bytes.Cut(rest, []byte(end+"\n"))
 	if !ok || !ok2 {
-		return fmt.Errorf("%s has no lines %q and %q", file, begin, end)
+		return nil, nil, fmt.Errorf("%s has no lines %q and %q", file, begin, end)
 	}
-	whole := fmt.Sprintf("%s%s\n\n%s\n%s\n%s", before, begin, table, end, after)
-	return os.WriteFile(file, []byte(whole), 0o644)
+	return before, after, nil
 }

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/conch-lock/conch/chaos/group"
 	"github.com/conch-lock/conch/chaos/tally"
 )
 
@@ -173,9 +174,6 @@ func sumOf(log []byte, pattern string) (sum uint64) {
 	return sum
 }
 
-// errHangs: a layer goes on for much longer than it was to.
-var errHangs = errors.New("it did not come to an end")
-
 // bound is how long a layer may take that was to take so long; longer than this it
 // hangs, which is a failure. What is built first, and judged in the end, takes
 // minutes of its own.
@@ -197,7 +195,7 @@ func (l *layer) run(ctx context.Context, length time.Duration, seed uint64, into
 	}
 	defer file.Close()
 	whole := ctx
-	ctx, cancel := context.WithTimeoutCause(whole, bound(length), errHangs)
+	ctx, cancel := context.WithTimeoutCause(whole, bound(length), group.ErrHangs)
 	defer cancel()
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Env = os.Environ()
@@ -205,10 +203,10 @@ func (l *layer) run(ctx context.Context, length time.Duration, seed uint64, into
 		cmd.Env = append(cmd.Env, l.env(into)...)
 	}
 	cmd.Stdout, cmd.Stderr = file, file
-	res.err = runGroup(ctx, cmd, patience)
+	res.err = group.Run(ctx, cmd, group.Manner{Patience: patience})
 	res.took = time.Since(res.began)
 	res.read(l, into)
-	if res.err != nil && whole.Err() != nil && !errors.Is(res.err, errHangs) {
+	if res.err != nil && whole.Err() != nil && !errors.Is(res.err, group.ErrHangs) {
 		b, err := os.ReadFile(res.log)
 		res.cut = err == nil && !alarms.Match(b)
 	}

@@ -11,7 +11,8 @@
 // after the other, again and again, each for its part of the time. What they wrote
 // stays in the folder of the report. A layer that fails does not stop the others;
 // the exit code is 1 when one did. One that hangs is ended with all its processes,
-// and says in its log where its goroutines were; one that fails three times in a
+// and says in its log where its goroutines were, and so is what runs when torture is
+// killed; one that fails three times in a
 // row as soon as it has begun is given up.
 //
 // The report adds up what all of them did: faults by kind that took effect,
@@ -35,9 +36,13 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/conch-lock/conch/chaos/group"
+	"github.com/conch-lock/conch/chaos/tally"
 )
 
 func main() {
+	group.Keep()
 	length := flag.Duration("for", 10*time.Minute, "how long")
 	seed := flag.Uint64("seed", 0, "where seeds begin; 0: from the clock")
 	dir := flag.String("dir", "", "folder of the report; empty: reports/SEED")
@@ -56,13 +61,18 @@ func main() {
 		fmt.Fprintln(os.Stderr, "torture:", err)
 		os.Exit(2)
 	}
+	into := filepath.Join(*dir, "report.md")
+	if err := tally.Writable(into); err != nil {
+		fmt.Fprintln(os.Stderr, "torture:", err)
+		os.Exit(2)
+	}
 	fmt.Printf("torture: seed %d, for %v, report in %s\n", *seed, *length, *dir)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	r := torture(ctx, layers(os.Geteuid() == 0), *length, *seed, *dir)
 	text := r.text()
 	fmt.Print(text)
-	if err := os.WriteFile(filepath.Join(*dir, "report.md"), []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(into, []byte(text), 0o644); err != nil {
 		fmt.Fprintln(os.Stderr, "torture:", err)
 		os.Exit(2)
 	}

@@ -10,8 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/conch-lock/conch/chaos/group"
 	"github.com/conch-lock/conch/chaos/tally"
 )
+
+func TestMain(m *testing.M) {
+	group.Keep()
+	os.Exit(m.Run())
+}
 
 // TestTorture: layers that find nothing, that fail, and that are left out.
 func TestTorture(t *testing.T) {
