@@ -46,8 +46,8 @@
 // with the logs stays) or, in a run of five minutes or more, when a kind of fault
 // never took effect or there was nothing of a kind to judge, 2 when the run itself
 // failed, which does not keep what had happened until then from being judged. A run
-// that is killed leaves links, namespaces and mounts behind, which the next one
-// removes.
+// that is killed leaves links, namespaces, mounts and its temporary folder behind,
+// which the next one removes.
 //
 // It needs Linux, for nftables, bridges, TUN devices and file systems that can be
 // shut down.

@@ -41,6 +41,7 @@ type history struct {
 	counts map[string]int    // operations by kind and outcome
 	wrong  []string          // what was seen to be wrong at once
 	alarm  chan struct{}     // closed when something was
+	kept   func()            // keeps the folder of the run from now on; nil: it stays anyhow
 }
 
 func newHistory(s *store, j *recorder.Journal) *history {
@@ -109,6 +110,9 @@ func (h *history) violation(format string, args ...any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.wrong = append(h.wrong, fmt.Sprintf(format, args...))
+	if h.kept != nil {
+		h.kept()
+	}
 	h.sound()
 }
 

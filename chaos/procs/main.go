@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/conch-lock/conch/chaos/tally"
 	"github.com/conch-lock/conch/internal/cluster"
 )
 
@@ -36,6 +37,12 @@ func command() int {
 	}
 	if cfg.seed == 0 {
 		cfg.seed = uint64(time.Now().UnixNano()) % 1e9
+	}
+	if cfg.tally != "" {
+		if err := tally.Writable(cfg.tally); err != nil {
+			fmt.Fprintln(os.Stderr, "procs:", err)
+			return 2
+		}
 	}
 	cfg.out = os.Stdout
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/conch-lock/conch/internal/cluster"
 )
 
 // TestCommand: what is printed to run a plan again runs that plan.
@@ -71,12 +69,10 @@ func TestWorthless(t *testing.T) {
 		{what: "broken off", ctx: ended, nodes: true, err: some, want: true},
 		{what: "broken off after something was seen", ctx: ended, nodes: true, wrong: true, err: some},
 		{what: "a node does not start", ctx: t.Context(), nodes: true, err: some},
-		{what: "nothing could be built", ctx: t.Context(), err: some, want: true},
+		{what: "nothing could be built, or no disk be made", ctx: t.Context(), err: some, want: true},
 	} {
 		r := newRunner(c.ctx, config{nodes: 3})
-		if c.nodes {
-			r.cluster = &cluster.Cluster{}
-		}
+		r.started = c.nodes
 		if c.wrong {
 			r.history.violation("something")
 		}

@@ -47,7 +47,11 @@ func newSupply(dir, name string) (*supply, error) {
 	if err := program("mkfs.ext4", "-q", "-F", d.image); err != nil {
 		return nil, err
 	}
-	return d, d.remount()
+	if err := d.remount(); err != nil {
+		d.close()
+		return nil, err
+	}
+	return d, nil
 }
 
 func (d *supply) cut() error {

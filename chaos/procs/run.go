@@ -65,6 +65,7 @@ type runner struct {
 	clocks    *clocks        // nil: they go right
 	orders    []string       // by node, the file that has a sync of its log fail; empty: none does
 	compared  map[string]int // by lock, how many of its grants were held against its history
+	started   bool           // nodes were, or one was tried
 	calm      atomic.Bool    // everything has healed, and nobody vanishes
 	throttled []spell        // by node, when little CPU was left to it
 
@@ -89,17 +90,18 @@ func newRunner(ctx context.Context, cfg config) *runner {
 // run runs it. The error says why it could not be run; what was found is in the
 // report.
 func run(ctx context.Context, cfg config) (_ *report, err error) {
+	if cfg.power && os.Geteuid() != 0 {
+		return nil, errors.New("power is cut at file systems that this program mounts: only root can")
+	}
 	r := newRunner(ctx, cfg)
 	report := &report{cfg: cfg}
 	if cfg.dir == "" {
-		if r.cfg.dir, err = os.MkdirTemp("", "conch-procs-"); err != nil {
-			return nil, err
+		own, wrong := newFolder(os.TempDir())
+		if wrong != nil {
+			return nil, wrong
 		}
-		defer func() {
-			if r.worthless(report, err) {
-				err = errors.Join(err, os.RemoveAll(r.cfg.dir))
-			}
-		}()
+		r.cfg.dir, r.history.kept = own.path, own.keep
+		defer func() { err = errors.Join(err, own.end(!r.worthless(report, err))) }()
 	}
 	defer r.tearDown()
 	if err := r.setUp(); err != nil {
@@ -165,7 +167,7 @@ func (r *runner) worthless(report *report, err error) bool {
 	case report.broken != nil || len(report.violations) > 0 || len(r.history.wrongs()) > 0:
 		return false
 	case err != nil:
-		return r.ctx.Err() != nil || r.cluster == nil
+		return r.ctx.Err() != nil || !r.started
 	}
 	return true
 }
@@ -173,15 +175,18 @@ func (r *runner) worthless(report *report, err error) bool {
 // setUp starts the cluster and prepares the clients.
 func (r *runner) setUp() error {
 	root := os.Geteuid() == 0
+	var swept []string
 	if root {
-		for _, what := range sweep() {
-			r.say("left behind by a run that was killed, and removed: %s", what)
-		}
+		swept = sweep()
+	}
+	for _, what := range append(swept, sweepFolders(os.TempDir())...) { // what was mounted there is not any more
+		r.say("left behind by a run that was killed, and removed: %s", what)
 	}
 	if err := os.MkdirAll(r.cfg.dir, 0o755); err != nil {
 		return err
 	}
-	if there, err := os.ReadDir(r.cfg.dir); err != nil || len(there) > 0 {
+	there, err := os.ReadDir(r.cfg.dir)
+	if there = slices.DeleteFunc(there, func(e os.DirEntry) bool { return e.Name() == passingFile }); err != nil || len(there) > 0 {
 		return errors.Join(fmt.Errorf("%s has %d files, perhaps of another run: remove it, or name another folder with -dir", r.cfg.dir, len(there)), err)
 	}
 	if err := own(r.cfg.dir); err != nil {
@@ -223,9 +228,6 @@ func (r *runner) setUp() error {
 		n.Env = append(n.Env, overlay.SyncVariable+"="+order)
 	}
 	if r.cfg.power {
-		if !root {
-			return errors.New("power is cut at file systems that this program mounts: only root can")
-		}
 		for _, n := range c.Nodes() {
 			d, err := newSupply(r.cfg.dir, n.Name)
 			if err != nil {
@@ -240,6 +242,7 @@ func (r *runner) setUp() error {
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
 	defer cancel()
+	r.started = true
 	if err := c.Start(ctx); err != nil {
 		return err
 	}
