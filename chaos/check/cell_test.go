@@ -118,18 +118,21 @@ func (s *scene) release(token uint64, items ...Item) {
 }
 
 // expire ends a session with all that it has.
-func (s *scene) expire(session uint64) {
+func (s *scene) expire(session uint64) { s.over(session, "expired") }
+
+// over ends it so.
+func (s *scene) over(session uint64, why string) {
 	s.rev++
 	for _, name := range slices.Sorted(keysOf(s.locks)) {
 		for _, x := range s.locks[name].Holders {
 			if x.Session == session {
-				s.end(x.Token, "expired")
+				s.end(x.Token, why)
 			}
 		}
 	}
 	for _, name := range slices.Sorted(keysOf(s.elect)) {
 		if e := s.elect[name]; e.Leader != nil && e.Leader.Session == session {
-			e.Last = &Tenure{Session: session, Token: e.Leader.Token, Ended: "expired", Value: e.Leader.Value}
+			e.Last = &Tenure{Session: session, Token: e.Leader.Token, Ended: why, Value: e.Leader.Value}
 			e.Leader = nil
 			s.changeElection(name)
 		}
@@ -139,8 +142,62 @@ func (s *scene) expire(session uint64) {
 			s.changeKey(Change{Revision: s.rev, Space: OfKeys, Deleted: true, Record: Record{Key: key, Mod: s.rev}})
 		}
 	}
-	s.h.Endings = append(s.h.Endings, Ending{Session: session, Why: "expired", At: s.now, Revision: s.rev})
+	s.h.Endings = append(s.h.Endings, Ending{Session: session, Why: why, At: s.now, Revision: s.rev})
 	s.now += 2 * ms
+}
+
+// intervene adds what an operator asked for and was told at once.
+func (s *scene) intervene(x Intervention) {
+	x.Invoke, x.Return = s.now, s.now+ms
+	s.now += 2 * ms
+	if x.Outcome == "" {
+		x.Outcome = Done
+	}
+	s.h.Interventions = append(s.h.Interventions, x)
+}
+
+// unseat ends a leadership as an operator does, and has another one begin in the
+// same revision if there is an heir.
+func (s *scene) unseat(kind Kind, name, why string, heir uint64) {
+	s.rev++
+	e := s.elect[name]
+	l := e.Leader
+	e.Leader, e.Last = nil, &Tenure{Session: l.Session, Token: l.Token, Ended: why, Value: l.Value}
+	asked := s.now
+	if heir != 0 {
+		s.token++
+		e.Term, e.Token, e.Leader = e.Term+1, s.token, &Leader{Session: heir, Token: s.token, Value: "heir", Since: s.rev}
+	}
+	s.changeElection(name)
+	s.intervene(Intervention{Kind: kind, Name: name, Token: l.Token, Session: heir})
+	if heir != 0 {
+		o := s.op(Operation{Client: client(heir), Kind: Campaign, Session: heir, Claim: []Item{{Name: name}}, Value: "heir", Token: e.Token, Term: e.Term, Revision: s.rev})
+		o.Invoke, o.Until = asked-ms/2, o.Return+ms/2
+	}
+}
+
+// takeAway adds what operators do, and are refused.
+func (s *scene) takeAway() {
+	w := Item{Name: "w"}
+	first := s.acquire(12, w)
+	lost := len(s.h.Operations) - 1
+	s.h.Sessions = append(s.h.Sessions, Session{ID: 12, Client: "c12", TTL: 5 * ms, Safe: s.now})
+	s.rev++
+	s.end(first, "broken")
+	s.intervene(Intervention{Kind: BreakLock, Name: "w", Token: first})
+	s.acquire(13, w)
+	s.h.Operations[lost].Until = s.now // it was told a little later
+	s.h.Sessions = append(s.h.Sessions, Session{ID: 13, Client: "c13", TTL: 5 * ms, Safe: s.now})
+	s.intervene(Intervention{Kind: BreakLock, Name: "w", Token: first, Outcome: Refused, Code: "TOKEN_MISMATCH"})
+	asked := s.now
+	s.over(13, "ended")
+	s.h.Interventions = append(s.h.Interventions, Intervention{Kind: EndSession, Session: 13, Invoke: asked, Return: s.now, Outcome: Done})
+	s.lead(14, "crown", "a")
+	s.unseat(Resign, "crown", "broken", 0)
+	s.lead(15, "crown", "b")
+	s.unseat(Transfer, "crown", "transferred", 16)
+	s.unseat(ResignAs, "crown", "released", 0)
+	s.txn(2, get("k"))
 }
 
 // inherit ends a session for whose lock another one waits.
@@ -292,6 +349,7 @@ func sound() *History {
 	s.op(Operation{Client: "c5", Kind: Acquire, Session: 5, Claim: []Item{x}, Outcome: Unknown}).Return = Forever
 	s.expire(5)
 	s.release(s.acquire(6, x), x)
+	s.takeAway()
 	// Left by its client, and waited for; and all that for long enough.
 	z := Item{Name: "z"}
 	s.acquire(10, z)

@@ -373,6 +373,49 @@ func TestBroken(t *testing.T) {
 		{"beliefs", "two leaders", func(h *History) {
 			find(h, Campaign, nil).Until = find(h, Campaign, func(o *Operation) bool { return o.Term == 2 }).Return + 1
 		}},
+		{"beliefs", "in what is taken away a moment later", func(h *History) {
+			x := &h.Interventions[0]
+			x.Invoke = find(h, Acquire, func(o *Operation) bool { return o.Session == 13 }).Return + 1
+		}},
+
+		{"interventions", "a break did not happen", func(h *History) { h.Interventions[0].Token++ }},
+		{"interventions", "of another lock", func(h *History) { h.Interventions[0].Name = "x" }},
+		{"interventions", "it ended otherwise", func(h *History) {
+			audited(h, func(c *Change) bool { return c.Space == OfLocks && c.Record.Key == "w" && len(c.Lock.Ended) == 1 }).Lock.Ended[0].Ended = "released"
+		}},
+		{"interventions", "it ended later than it was acknowledged", func(h *History) {
+			x := &h.Interventions[0]
+			x.Invoke, x.Return = find(h, Acquire, func(o *Operation) bool { return o.Session == 12 }).Invoke-ms/2, 0
+		}},
+		{"interventions", "nobody asked for it", func(h *History) { h.Interventions = drop(h.Interventions, 0) }},
+		{"interventions", "it was refused, and happened", func(h *History) {
+			h.Interventions[0].Outcome, h.Interventions[0].Code = Refused, "TOKEN_MISMATCH"
+		}},
+		{"interventions", "a session that was ended goes on", func(h *History) {
+			i := slices.IndexFunc(h.Interventions, func(x Intervention) bool { return x.Kind == EndSession })
+			h.Interventions[i].Session, h.Interventions[i].Return = 16, h.Interventions[i].Invoke
+		}},
+		{"interventions", "a session that was ended keeps its lock", func(h *History) {
+			i := slices.IndexFunc(h.Audit, func(c Change) bool {
+				return c.Space == OfLocks && c.Record.Key == "w" && len(c.Lock.Ended) == 1 && c.Lock.Ended[0].Ended == "ended"
+			})
+			h.Audit = drop(h.Audit, i)
+		}},
+		{"interventions", "a current token is refused", func(h *History) {
+			got := find(h, Acquire, func(o *Operation) bool { return o.Session == 13 })
+			x := &h.Interventions[1]
+			x.Token = got.Token
+			x.Invoke, x.Return = got.Return+ms/8, got.Return+ms/4
+			h.Operations = append(h.Operations, Operation{Kind: Keys, Outcome: Done, Session: 2, Revision: got.Revision, Invoke: got.Return + ms*3/8, Return: got.Return + ms/2})
+		}},
+		{"interventions", "nobody tells who had it", func(h *History) {
+			find(h, Acquire, func(o *Operation) bool { return o.Session == 12 }).Until = h.Interventions[0].Return + 11*ms
+		}},
+		{"interventions", "nobody tells who had it after a fault", func(h *History) {
+			x := h.Interventions[0]
+			h.Promptness.Faults = []Fault{{From: x.Invoke - ms, To: x.Return + ms, Client: "c12"}}
+			find(h, Acquire, func(o *Operation) bool { return o.Session == 12 }).Until = x.Return + 2050*ms
+		}},
 	} {
 		t.Run(c.checker+"/"+c.what, func(t *testing.T) {
 			h := sound()
@@ -525,6 +568,14 @@ func TestExcused(t *testing.T) {
 			h.Promptness.Faults = []Fault{{From: died(h, 10).Died - 9500*ms, To: Forever, Cell: true}}
 			h.Operations = append(h.Operations, looks(h, 10))
 			died(h, 10).Died -= 9000 * ms
+		},
+		"a holder that was cut off when its lock was broken": func(h *History) {
+			x := h.Interventions[0]
+			h.Promptness.Faults = []Fault{{From: x.Invoke - ms, To: x.Return + 20*ms, Client: "c12"}}
+			find(h, Acquire, func(o *Operation) bool { return o.Session == 12 }).Until = x.Return + 25*ms
+		},
+		"a break of which nobody knows whether it happened": func(h *History) {
+			h.Interventions[0].Outcome, h.Interventions[0].Return = Unknown, Forever
 		},
 		"beliefs that touch": func(h *History) { find(h, Acquire, token(1)).Until = find(h, Acquire, token(2)).Return },
 	} {

@@ -230,6 +230,9 @@ type History struct {
 	Sessions           []Session
 	Endings            []Ending
 	Queues             []Queue
+	// Interventions are all that operators asked for; nil: there are none, and of
+	// none is anything judged.
+	Interventions []Intervention
 	// Promptness is how soon things had to happen; nil: nobody knows.
 	Promptness *Promptness
 	// Strangers are clients whose operations are not all recorded.

@@ -54,6 +54,12 @@ const (
 
 	beliefsAfter  = "beliefs after another's"
 	beliefsBeside = "beliefs beside another's"
+
+	tenuresEnded  = "tenures that an operator ended"
+	sessionsEnded = "sessions that an operator ended"
+	tokensRefused = "operators refused for their token"
+	takenAway     = "tenures that ended by what somebody asked for"
+	beliefsTaken  = "beliefs that went on after that"
 )
 
 // Count is how much of one kind a checker had to judge: an operation, a change or
@@ -81,6 +87,9 @@ func Judge(h *History) Judgement {
 	for _, c := range Checkers() {
 		r := c.run(h)
 		out.Violations = append(out.Violations, r.found...)
+		if c.Name == "interventions" && h.Interventions == nil {
+			continue // nobody has operators
+		}
 		for _, what := range c.Judges {
 			out.Counts = append(out.Counts, Count{c.Name, what, r.judged[what]})
 		}

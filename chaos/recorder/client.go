@@ -24,7 +24,7 @@ func (c *Client) call(o check.Operation, do func(o *check.Operation) error) (int
 	err := do(&o)
 	o.Return = c.Now()
 	o.Left = o.Return
-	o.Outcome, o.Code = outcome(err)
+	o.Outcome, o.Code = Outcome(err)
 	if err != nil {
 		o.Revision, o.Token = 0, tokenOf(o, err)
 		if o.Outcome == check.Unknown {
@@ -38,10 +38,10 @@ func (c *Client) call(o check.Operation, do func(o *check.Operation) error) (int
 	return id, o, err
 }
 
-// outcome is what an error says of what happened. Only a refusal that the cell
+// Outcome is what an error says of what happened. Only a refusal that the cell
 // calls definite is one, and not the end of a wait, whatever was heard meanwhile;
 // a session that is over tells nothing of what was done before.
-func outcome(err error) (check.Outcome, string) {
+func Outcome(err error) (check.Outcome, string) {
 	if err == nil {
 		return check.Done, ""
 	}

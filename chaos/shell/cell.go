@@ -32,7 +32,7 @@ type cell struct {
 	history  *history
 	journal  *journal
 	began    instant
-	restarts sync.Mutex // held by whoever starts or stops a node
+	restarts chan struct{} // has whoever starts or stops a node; virtual time stands still while somebody waits for a mutex
 
 	wrongs sync.Mutex
 	wrong  []check.Fault // what was wrong when
@@ -47,7 +47,7 @@ const (
 )
 
 func newCell(s settings) *cell {
-	w := &cell{settings: s, net: newNetwork(s.Seed), history: newHistory(), journal: &journal{}}
+	w := &cell{settings: s, net: newNetwork(s.Seed), history: newHistory(), journal: &journal{}, restarts: make(chan struct{}, 1)}
 	var members []coordinator.Member
 	for i := range 3 {
 		members = append(members, coordinator.Member{Name: fmt.Sprintf("n%d", i+1), Peer: fmt.Sprintf("n%d:2", i+1)})
@@ -94,6 +94,9 @@ func (w *cell) run() (wrong []string, h *check.History) {
 		for _, job := range works()[i] {
 			workers.Go(func() { job.run(working, c) })
 		}
+		if w.operated() && (i == 0 || i == 2 || i == 3) {
+			workers.Go(func() { work{do: risk, ttl: 2 * time.Second}.run(working, c) })
+		}
 		if w.strangers() && i >= 2 {
 			workers.Go(func() { work{do: loop}.run(working, c) })
 		}
@@ -111,7 +114,14 @@ func (w *cell) run() (wrong []string, h *check.History) {
 	if w.Faults == nil {
 		w.Faults = plan(w.Seed, len(w.nodes), len(w.clients), w.Length)
 	}
+	operating, leave := context.WithCancel(working)
+	var operator sync.WaitGroup
+	if w.operated() {
+		operator.Go(func() { w.operate(operating) })
+	}
 	w.nemesis(w.Faults)
+	leave()
+	operator.Wait()
 	for _, x := range w.nodes {
 		w.restart(x)
 	}
@@ -142,7 +152,7 @@ func (w *cell) run() (wrong []string, h *check.History) {
 	losses := w.history.losses
 	w.history.mu.Unlock()
 	h = w.history.History()
-	h.Strangers = w.strangers()
+	h.Strangers, h.Interventions = w.strangers(), w.history.interventions
 	h.Promptness = &check.Promptness{Nodes: len(w.nodes), Election: electionTime, Faults: w.wrong}
 	if err := following.tell(h, upto); err != nil {
 		w.history.violation("%v", err)

@@ -147,6 +147,7 @@ type held interface {
 	Err() error
 	Deadline() time.Time
 	Token() sdk.Token
+	Session() *sdk.Session
 }
 
 // keep holds what was granted for a time, writes to what it protects, and
@@ -180,9 +181,14 @@ func (c *client) believed(h held) instant {
 }
 
 // guard writes to what a lock protects. One that believes in it, before and
-// after, must not be refused.
+// after, must not be refused, unless an operator took it away.
 func (c *client) guard(h held) {
-	if h.Err() == nil && !c.history.store(h.Name(), h.Token()) && h.Err() == nil {
+	if h.Err() != nil || c.history.store(h.Name(), h.Token()) || h.Err() != nil {
+		return
+	}
+	if c.history.doomed(h.Session(), h.Token()) {
+		c.history.count("writes refused to who had not heard yet")
+	} else {
 		c.history.violation("the store of %q refused token %d of %s, which holds it", h.Name(), h.Token(), c.name)
 	}
 }

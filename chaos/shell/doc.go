@@ -22,7 +22,8 @@
 //     waited for and given up, elections and those who observe them, keys
 //     written and watched, sessions that live for a moment and fall silent.
 //     Their clocks run up to 4 % too fast or too slow. Some die all the time
-//     with what the others wait for (see liveAndDie).
+//     with what the others wait for (see liveAndDie). In two seeds of three an
+//     operator takes away what some hold, and ends their sessions (see operate).
 //  3. Faults come, up to three at a time (see nemesis): nodes killed, cut from
 //     power, stopped in good order; one or all; ways cut both ways or one way,
 //     to clients or to nodes or to both; flapping, slow and narrow ways;

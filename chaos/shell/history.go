@@ -9,6 +9,7 @@ import (
 	"github.com/conch-lock/conch/chaos/check"
 	"github.com/conch-lock/conch/chaos/recorder"
 	"github.com/conch-lock/conch/sdk"
+	"github.com/conch-lock/conch/sdk/fence"
 )
 
 // instant is a moment of virtual time, from the beginning of the run.
@@ -37,12 +38,16 @@ type history struct {
 	mu      sync.Mutex
 	losses  []loss
 	guarded map[string]sdk.Token // what the locks protect: the largest token it saw
+	fence   fence.Guard          // the same, as the client's package does it
+	owners  map[sdk.SessionID]string
 	counts  map[string]int
 	wrong   []string
+
+	interventions []check.Intervention
 }
 
 func newHistory() *history {
-	return &history{guarded: map[string]sdk.Token{}, counts: map[string]int{}}
+	return &history{guarded: map[string]sdk.Token{}, owners: map[sdk.SessionID]string{}, counts: map[string]int{}}
 }
 
 // violation notes something that is wrong by itself.
@@ -63,11 +68,14 @@ func (h *history) count(what string) {
 func (h *history) store(name string, token sdk.Token) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if token < h.guarded[name] {
-		return false
+	takes := token >= h.guarded[name]
+	if takes {
+		h.guarded[name] = token
 	}
-	h.guarded[name] = token
-	return true
+	if err := h.fence.Check(name, token); (err == nil) != takes {
+		h.wrong = append(h.wrong, fmt.Sprintf("%v the fence of %q says %v to token %d; it is to be let through: %v", now(), name, err, token, takes))
+	}
+	return takes
 }
 
 func (h *history) lost(l loss) {

@@ -123,9 +123,9 @@ func (w *cell) inflict(f fault) {
 	case "kill all", "power all":
 		w.crash(f, w.nodes...)
 	case "stop":
-		w.restarts.Lock()
+		w.restarts <- struct{}{}
 		x.stop()
-		w.restarts.Unlock()
+		<-w.restarts
 		time.Sleep(f.lasts)
 		w.restart(x)
 	case "isolate":
@@ -224,8 +224,8 @@ func (w *cell) crash(f fault, list ...*node) {
 
 // restart starts a node that does not run.
 func (w *cell) restart(x *node) {
-	w.restarts.Lock()
-	defer w.restarts.Unlock()
+	w.restarts <- struct{}{}
+	defer func() { <-w.restarts }()
 	if x.running() == nil {
 		w.note("start %s", x.name)
 		x.start()

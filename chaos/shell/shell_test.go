@@ -93,12 +93,17 @@ func sometimes() []string {
 		"claims given up", "locks refused: held", "locks refused: wait timed out", "candidacies that failed", "leaderships handed over",
 		"leadership of the cell handed over", "clients that died", "sessions lost", "sessions not closed in time", "turns of loops", "clients dialed and closed",
 		"watches resumed by their consumer", "transactions that failed", "reads that failed",
+		"operators refused: TOKEN_MISMATCH", "taken away while its holder was cut off", "told that it was taken away",
+		"writes refused to who had not heard yet", "late writes refused for their token",
 		"network: given up in silence", "network: reset", "network: writes that stood still",
 	}
 	for _, kind := range kinds() {
 		out = append(out, hit+kind)
 	}
-	for _, c := range check.Judge(&check.History{}).Counts {
+	for _, kind := range []check.Kind{check.BreakLock, check.EndSession, check.Resign, check.ResignAs, check.Transfer} {
+		out = append(out, operatorDid+string(kind))
+	}
+	for _, c := range check.Judge(&check.History{Interventions: []check.Intervention{}}).Counts {
 		out = append(out, judged(c))
 	}
 	return out
