@@ -350,6 +350,11 @@ func sound() *History {
 	s.expire(5)
 	s.release(s.acquire(6, x), x)
 	s.takeAway()
+	// Waited for until the time was over.
+	v := Item{Name: "v"}
+	held := s.acquire(22, v)
+	s.op(Operation{Client: "c23", Kind: Acquire, Session: 23, Claim: []Item{v}, Outcome: Refused, Code: "WAIT_TIMED_OUT"})
+	s.release(held, v)
 	// Left by its client, and waited for; and all that for long enough.
 	z := Item{Name: "z"}
 	s.acquire(10, z)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestSound: nothing is found where nothing is wrong.
@@ -361,6 +362,53 @@ func TestBroken(t *testing.T) {
 			o.Outcome, o.Token, o.Revision, o.Return, o.Left = Unknown, 0, 0, Forever, o.Return+1500*ms
 		}},
 
+		{"grants", "a release is refused and took effect", func(h *History) {
+			o := find(h, Release, token(3))
+			o.Outcome, o.Code, o.Revision = Refused, "NOT_HOLDER", 0
+		}},
+		{"grants", "a release is refused, repeated without an answer, and took effect", func(h *History) {
+			o := find(h, Release, token(3))
+			o.Outcome, o.Code, o.Revision = Refused, "NOT_HOLDER", 0
+			again := *o
+			again.Outcome, again.Code, again.Return = Unknown, "", Forever
+			h.Operations = append(h.Operations, again)
+		}},
+		{"grants", "resigning is refused and took effect", func(h *History) {
+			o := find(h, Resign, nil)
+			o.Outcome, o.Code, o.Revision = Refused, "NOT_HOLDER", 0
+		}},
+		{"grants", "handing over is refused and took effect", func(h *History) {
+			o := find(h, Resign, nil)
+			audited(h, func(c *Change) bool { return c.Space == OfElections && c.Election.Leader == nil }).Election.Last.Ended = "transferred"
+			o.Kind, o.Outcome, o.Code, o.Revision = Transfer, Refused, "NOT_HOLDER", 0
+		}},
+		{"grants", "a proclamation is refused and took effect", func(h *History) {
+			o := find(h, Proclaim, nil)
+			o.Outcome, o.Code, o.Revision = Refused, "NOT_HOLDER", 0
+		}},
+
+		{"kept out", "refused, and nobody held it any more", func(h *History) {
+			o := find(h, Acquire, func(o *Operation) bool { return o.Code == "HELD" })
+			end := find(h, Release, token(2)) // of the holder
+			o.Token, o.Invoke, o.Return = 0, end.Return+ms/4, end.Return+ms/2
+		}},
+		{"kept out", "refused for a holder of another lock", func(h *History) {
+			find(h, Acquire, func(o *Operation) bool { return o.Code == "HELD" }).Claim = []Item{{Name: "free"}}
+		}},
+		{"kept out", "the lead of nobody", func(h *History) {
+			o := find(h, Acquire, func(o *Operation) bool { return o.Code == "HELD" })
+			o.Kind, o.Token = Campaign, 0 // of an election that is called as the lock
+		}},
+		{"kept out", "waited in vain for what nobody held", func(h *History) { inVain(h).Claim = []Item{{Name: "free"}, {Name: "x"}} }},
+		{"kept out", "waited in vain until it was free, and after", func(h *History) {
+			o := inVain(h)
+			free := find(h, Release, func(e *Operation) bool { return e.Claim[0].Name == "v" })
+			o.Invoke, o.Return = free.Return+ms/4, free.Return+ms/2
+		}},
+		{"kept out", "waited in vain behind a claim of several that was granted", func(h *History) {
+			inVain(h).Claim = []Item{{Name: "y"}}
+		}},
+
 		{"beliefs", "two at a time", func(h *History) { find(h, Acquire, token(1)).Until = find(h, Acquire, token(3)).Return + 1 }},
 		{"beliefs", "exclusive beside shared", func(h *History) {
 			find(h, Acquire, token(4)).Until = find(h, Acquire, token(5)).Return + 1
@@ -445,6 +493,11 @@ func TestEveryCheckerIsTested(t *testing.T) {
 			t.Errorf("no history breaks %q", c.Name)
 		}
 	}
+}
+
+// inVain is a claim whose wait was over.
+func inVain(h *History) *Operation {
+	return find(h, Acquire, func(o *Operation) bool { return o.Code == "WAIT_TIMED_OUT" })
 }
 
 // died is a session that its client left.
@@ -576,6 +629,54 @@ func TestExcused(t *testing.T) {
 		},
 		"a break of which nobody knows whether it happened": func(h *History) {
 			h.Interventions[0].Outcome, h.Interventions[0].Return = Unknown, Forever
+		},
+		"a claim refused behind one of several of which nothing is known": func(h *History) {
+			o := inVain(h)
+			h.Operations = append(h.Operations, Operation{Client: "c9", Kind: Acquire, Session: 9, Claim: []Item{{Name: "free"}, {Name: "v"}}, Invoke: o.Invoke - ms, Outcome: Unknown, Return: Forever})
+			o.Claim = []Item{{Name: "free"}}
+		},
+		"a claim refused behind one of several that was refused, too": func(h *History) {
+			o := inVain(h)
+			beside := *o
+			beside.Client, beside.Session, beside.Sequence, beside.Return, beside.Claim = "c9", 9, 0, o.Return+ms/8, []Item{{Name: "free"}, {Name: "v"}}
+			o.Claim = []Item{{Name: "free"}}
+			h.Operations = append(h.Operations, beside)
+		},
+		"a claim refused behind one of several that was granted only then": func(h *History) {
+			o, both := inVain(h), find(h, Acquire, token(2))
+			o.Invoke, o.Return = both.Invoke+ms/4, both.Invoke+ms/2
+			o.Claim = []Item{{Name: "y"}}
+		},
+		"a claim refused in a delay": func(h *History) {
+			o := inVain(h)
+			h.Operations = append(h.Operations, Operation{Client: "c9", Kind: Acquire, Session: 9, Claim: []Item{{Name: "free"}}, Invoke: o.Invoke - ms, Outcome: Unknown, Return: Forever, Delay: time.Hour})
+			o.Claim = []Item{{Name: "free"}}
+		},
+		"a claim refused by who held it for a moment of it": func(h *History) {
+			o := inVain(h)
+			o.Invoke, o.Return = find(h, Acquire, token(1)).Invoke, h.Operations[len(h.Operations)-1].Invoke-ms
+		},
+		"a claim refused after which nobody looked": func(h *History) {
+			o := inVain(h)
+			o.Claim = []Item{{Name: "free"}}
+			o.Return = h.Operations[len(h.Operations)-1].Return + ms
+		},
+		"a claim refused beside strangers": func(h *History) {
+			inVain(h).Claim, h.Strangers = []Item{{Name: "free"}}, true
+		},
+		"resigning refused, as an operator did it for the leader": func(h *History) {
+			i := slices.IndexFunc(h.Interventions, func(x Intervention) bool { return x.Kind == ResignAs })
+			x := h.Interventions[i]
+			h.Operations = append(h.Operations, Operation{Client: "c9", Kind: Resign, Session: x.Session, Claim: []Item{{Name: x.Name}}, Token: x.Token,
+				Invoke: x.Return, Return: x.Return + ms/4, Outcome: Refused, Code: "NOT_HOLDER"})
+		},
+		"a release refused after another one of unknown outcome": func(h *History) {
+			o := find(h, Release, token(3))
+			again := *o
+			again.Sequence = 0
+			again.Outcome, again.Revision, again.Return = Unknown, 0, Forever
+			o.Outcome, o.Code, o.Revision = Refused, "NOT_HOLDER", 0
+			h.Operations = append(h.Operations, again)
 		},
 		"beliefs that touch": func(h *History) { find(h, Acquire, token(1)).Until = find(h, Acquire, token(2)).Return },
 	} {

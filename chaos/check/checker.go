@@ -61,6 +61,8 @@ func Checkers() []Checker {
 			[]string{sessionsLeft}, notForEver},
 		{"granted after death", "who waits for a lock or a lead is granted it within the time to live of a holder that died, three elections and a second, faults allowed for",
 			[]string{heirsWaited}, grantedAfterDeath},
+		{"kept out", "who is refused a lock or a lead as it is held, or waits for it in vain, was kept from it by a holder",
+			[]string{triesRefused, waitsEnded}, keptOut},
 		{"beliefs", "no two clients believe in incompatible holds of a lock at a moment",
 			[]string{beliefsAfter, beliefsBeside}, beliefs},
 		{"interventions", "what an operator was told to have ended ended so, nobody lost anything that way for which nobody had asked, and who had it is told",

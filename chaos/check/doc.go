@@ -34,6 +34,7 @@
 //  3. What is written to keys is unique: a value names its writer and attempt.
 //  4. A name (a lock, an election, a key) takes part in at most MostOperations
 //     operations: a workload that does more goes on with another name.
+//  5. A claim with a lock delay says so.
 //
 // Every checker is tested with histories that break what it looks for, and with
 // one that does not.

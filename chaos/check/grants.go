@@ -11,7 +11,7 @@ func grants(h *History, r *reporter) {
 	l := readLedger(h, nothing)
 	proclaimed := proclamations(h)
 	silent := auditedAfter(h)
-	seen := readSeen(h)
+	seen, did := readSeen(h), doings(h)
 	for i := range h.Operations {
 		o := &h.Operations[i]
 		if o.Outcome == Done && o.Revision > h.AuditTo {
@@ -26,6 +26,7 @@ func grants(h *History, r *reporter) {
 			l.holdsRefusal(seen, o, r)
 		case o.Outcome == Refused && o.Token != 0 && o.Code == "NOT_HOLDER":
 			l.holdsDenial(h, seen, o, r)
+			l.holdsNothing(did, proclaimed, o, r)
 		case o.Outcome != Done:
 		case o.Kind == Release:
 			l.holdsEnd(silent, o, "released", r)
@@ -157,6 +158,54 @@ func (l *ledger) holdsDenial(h *History, seen *seen, o *Operation, r *reporter) 
 	before, after := seen.before(o.Invoke), seen.after(o.Return)
 	if before >= t.from && after <= h.AuditTo && (t.to == 0 || t.to > after) {
 		r.fail("it was refused to who held it since revision %d, seen up to %d before and up to %d after it: %v", t.from, before, after, o)
+	}
+}
+
+// doing is what somebody wanted to happen to a grant.
+type doing struct {
+	kind  Kind
+	token uint64
+	value string // that was proclaimed
+}
+
+// doings are those that were done, or may have been. A request that was repeated is
+// one: what it did it did as that one.
+func doings(h *History) map[doing]bool {
+	out := map[doing]bool{}
+	for _, o := range h.requests() {
+		if o.Outcome != Refused && (o.ends() || o.Kind == Proclaim) {
+			out[doing{o.Kind, o.Token, o.Value}] = true
+		}
+	}
+	for _, x := range h.Interventions {
+		if x.Outcome != Refused && x.Kind == Transfer {
+			out[doing{Transfer, x.Token, ""}] = true
+		}
+		if x.Outcome != Refused && x.Kind == ResignAs {
+			out[doing{Resign, x.Token, ""}] = true
+		}
+	}
+	return out
+}
+
+// holdsNothing: what was refused to somebody who is told not to hold the grant has
+// not been done, unless by another request.
+func (l *ledger) holdsNothing(did map[doing]bool, proclaimed map[proclamation]bool, o *Operation, r *reporter) {
+	t := l.byToken[o.Token]
+	if t == nil || did[doing{o.Kind, o.Token, o.Value}] {
+		return
+	}
+	done := false
+	switch o.Kind {
+	case Release, Resign:
+		done = t.to != 0 && t.ended == "released"
+	case Transfer:
+		done = t.to != 0 && t.ended == "transferred"
+	case Proclaim:
+		done = o.Value != t.value && proclaimed[proclamation{o.Token, o.Value}]
+	}
+	if done {
+		r.fail("it was refused and took effect: the grant of revision %d ended at revision %d (%s), and nobody else asked for that: %v", t.from, t.to, t.ended, o)
 	}
 }
 

@@ -62,6 +62,9 @@ type Operation struct {
 	// Until is how long the client believed in what it was granted: until it
 	// began to give it back, was told of its end, or its own deadline passed.
 	Until Time
+	// Delay is how long a lock that is claimed is to be kept from everybody when the
+	// grant ends otherwise than by release. A recorder says it of every such claim.
+	Delay time.Duration
 	// Left is when the call came to an end, whatever is known of what it did: a
 	// claim of unknown outcome was waited for until then. 0: not known.
 	Left Time

@@ -52,6 +52,9 @@ const (
 
 	heirsWaited = "claims that waited for a holder that died"
 
+	triesRefused = "claims refused as held, with all known of what may have kept them out"
+	waitsEnded   = "claims whose wait was over, with all known of it"
+
 	beliefsAfter  = "beliefs after another's"
 	beliefsBeside = "beliefs beside another's"
 
