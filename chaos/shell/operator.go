@@ -136,6 +136,9 @@ func risk(ctx context.Context, c *client, at *sitting) {
 	release, cancel := context.WithTimeout(context.WithoutCancel(ctx), 8*time.Second)
 	defer cancel()
 	hold := c.millis(20, 1500)
+	if c.chance(3) == 0 { // until somebody takes it away, and says so
+		hold = time.Minute
+	}
 	if c.chance(2) == 0 {
 		l, err := c.calls.Campaign(ctx, s, contested, c.value())
 		if err != nil {
