@@ -29,6 +29,9 @@ func (r *Replica) turn(now time.Duration, in Inputs) (Outputs, error) {
 	if !r.started {
 		r.start(now)
 	}
+	if err := r.wal.Prepared(); err != nil {
+		return out, fmt.Errorf("write to the log: %w", err)
+	}
 	out.Late = r.late(now)
 	r.judge(now, &in)
 	last := r.log.last()

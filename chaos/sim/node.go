@@ -162,7 +162,11 @@ func (n *node) crash(why string) {
 			})
 		}
 	}
-	n.w.after(between(n.rng, 20*time.Millisecond, 4*time.Second), n.start)
+	again := between(n.rng, 20*time.Millisecond, 4*time.Second)
+	if n.w.healed != 0 {
+		again = 20 * time.Millisecond // its disk failed before everything healed, and shows it only now
+	}
+	n.w.after(again, n.start)
 }
 
 func (n *node) down() {

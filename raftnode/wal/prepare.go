@@ -85,6 +85,16 @@ func (l *Log) prepareAhead() error {
 	return l.noted(l.collect())
 }
 
+// Prepared takes in what became of work in the background, if it has ended, so
+// that a disk that failed is known before the next append. An error is final, as
+// in Append.
+func (l *Log) Prepared() error {
+	if l.err == nil {
+		l.err = l.noted(l.collect())
+	}
+	return l.err
+}
+
 // noted turns the failure of a step for want of room into another try later.
 func (l *Log) noted(err error) error {
 	if !isNoSpace(err) {

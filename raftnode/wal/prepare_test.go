@@ -68,8 +68,8 @@ func TestPreparedBeside(t *testing.T) {
 	}
 }
 
-// TestPreparedBesideFails: the append after a failed step says what failed; for
-// want of room it only notes it.
+// TestPreparedBesideFails: that a step failed is known when it has ended, and
+// ends the log; for want of room it is only noted.
 func TestPreparedBesideFails(t *testing.T) {
 	for _, kind := range []disk.OpKind{disk.OpWrite, disk.OpSync} {
 		for _, wrong := range []error{syscall.EIO, syscall.ENOSPC} {
@@ -78,16 +78,17 @@ func TestPreparedBesideFails(t *testing.T) {
 				l, _ := open(t, m, d.options())
 				must(t, l.Append(Batch{Entries: ents(1, 1, 1), Sync: true}))
 				m.Inject(disk.Fault{Kind: kind, Name: preparedName, Err: wrong})
+				must(t, l.Prepared())
 				d.run()
-				err := l.Append(Batch{Entries: ents(2, 2, 1), Sync: true})
 				if wrong == syscall.EIO {
-					if !errors.Is(err, syscall.EIO) {
-						t.Fatalf("the next append: %v", err)
+					err := l.Prepared()
+					if again := l.Append(Batch{Entries: ents(2, 2, 1), Sync: true}); !errors.Is(err, syscall.EIO) || again != err {
+						t.Fatalf("when it has ended: %v; the next append: %v", err, again)
 					}
 					must(t, l.Close())
 					return
 				}
-				must(t, err)
+				must(t, l.Append(Batch{Entries: ents(2, 2, 1), Sync: true}))
 				if !l.Stats().NoSpace {
 					t.Error("no warning")
 				}
