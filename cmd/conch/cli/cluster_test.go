@@ -317,7 +317,7 @@ func TestCluster(t *testing.T) {
 	})
 
 	t.Run("killed", func(t *testing.T) {
-		h := c.hold("killed", "--ttl", "500ms")
+		h := c.hold("killed", "--ttl", "2s")
 		if err := h.cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
@@ -329,7 +329,7 @@ func TestCluster(t *testing.T) {
 	})
 
 	t.Run("stopped past its time to live", func(t *testing.T) {
-		h := c.hold("stopped", "--ttl", "500ms")
+		h := c.hold("stopped", "--ttl", "2s")
 		if err := h.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
