@@ -1,6 +1,8 @@
 package process_test
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/conch-lock/conch/bench/process"
+	"github.com/conch-lock/conch/bench/system"
 )
 
 func TestLife(t *testing.T) {
@@ -22,14 +25,16 @@ func TestLife(t *testing.T) {
 		t.Fatal(p.Complaint("it does not run"))
 	}
 	// A process that has only just become the program has no memory of its own yet.
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := system.Until(ctx, func(context.Context) error {
 		u, err := process.Sum([]*process.Process{p})
-		if err == nil && u.Memory > 0 {
-			break
+		if err == nil && u.Memory <= 0 {
+			err = fmt.Errorf("usage %+v", u)
 		}
-		if err != nil || time.Now().After(end) {
-			t.Fatalf("usage %+v, %v", u, err)
-		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
 	}
 	p.Kill()
 	if p.Running() {

@@ -54,15 +54,7 @@ func TestKilledStarter(t *testing.T) {
 			if err := starter.Start(); err != nil {
 				t.Fatal(err)
 			}
-			f, err := os.Open(pipe) // waits for the child's child to open it
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer f.Close()
-			lines := bufio.NewReader(f)
-			if said, err := lines.ReadString('\n'); said != "up\n" {
-				t.Fatalf("%q, %v", said, err)
-			}
+			lines := up(t, pipe)
 			if err := starter.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}
@@ -79,6 +71,22 @@ func TestKilledStarter(t *testing.T) {
 			}
 		})
 	}
+}
+
+// up waits until the child of a child has opened a pipe and said that it is there;
+// the end of what is returned comes with the end of all that have it.
+func up(t *testing.T, pipe string) *bufio.Reader {
+	t.Helper()
+	f, err := os.Open(pipe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	lines := bufio.NewReader(f)
+	if said, err := lines.ReadString('\n'); said != "up\n" {
+		t.Fatalf("%q, %v", said, err)
+	}
+	return lines
 }
 
 // TestHangingChild: the child of a child that takes no notice of being told to end
@@ -107,15 +115,7 @@ func TestHangingChild(t *testing.T) {
 			go func() {
 				result <- Run(ctx, exec.Command("sh", "-c", c.script, "sh", alive, release), Manner{Patience: 100 * time.Millisecond})
 			}()
-			f, err := os.Open(alive) // waits for the child's child to open it
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer f.Close()
-			lines := bufio.NewReader(f)
-			if said, err := lines.ReadString('\n'); said != "up\n" {
-				t.Fatalf("%q, %v", said, err)
-			}
+			lines := up(t, alive)
 			if c.cancel != nil {
 				cancel(c.cancel)
 			} else if err := os.WriteFile(release, []byte("x\n"), 0o600); err != nil {

@@ -6,7 +6,7 @@ import (
 )
 
 // hugeHeap asks for huge pages under the next n bytes of the heap. Go asks for
-// none, and a run reaches all over its heap: a fifth of its time went into
+// none, and a run reaches all over its heap: a tenth of its time went into
 // finding pages. The advice is for addresses and outlives the object that is
 // made to get them. Where it is refused, everything is as without it.
 func hugeHeap(n int) {
