@@ -25,22 +25,10 @@ func waiting(ctx context.Context, s *Session, name string, opts ...LockOption) <
 
 // away has nobody reach the cell while do, with the cell's lock held, happens.
 func away(f *fakeCell, d time.Duration, do func()) {
-	f.with(func() {
-		for _, n := range f.nodes {
-			n.down = true
-		}
-	})
-	for e := range f.nodes {
-		f.cut(e)
-	}
-	synctest.Wait()
+	f.unplug()
 	f.with(do)
 	time.Sleep(d)
-	f.with(func() {
-		for _, n := range f.nodes {
-			n.down = false
-		}
-	})
+	f.plug()
 }
 
 // operatorBreaks breaks whoever holds a lock. Needs mu of the cell.

@@ -186,24 +186,12 @@ func TestLeaderIsOusted(t *testing.T) {
 			t.Error(err)
 		}
 		// Without a connection it goes on believing, until there is one.
-		f.with(func() {
-			for _, n := range f.nodes {
-				n.down = true
-			}
-		})
-		for e := range f.nodes {
-			f.cut(e)
-		}
-		synctest.Wait()
+		f.unplug()
 		f.with(func() { f.dropFor(f.elections["e"].leader, api.EndReason_END_BROKEN) })
 		if two.Err() != nil {
 			t.Errorf("it cannot know: %v", two.Err())
 		}
-		f.with(func() {
-			for _, n := range f.nodes {
-				n.down = false
-			}
-		})
+		f.plug()
 		<-two.Done()
 		want(t, "broken unheard", two.Err(), ErrBroken)
 	})
@@ -215,15 +203,7 @@ func TestEndedUnheardIsToldTruthfully(t *testing.T) {
 	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
 		a := open(t, c)
 		handed, broken := lead(t, a, "handed", ""), lead(t, a, "broken", "")
-		f.with(func() {
-			for _, n := range f.nodes {
-				n.down = true
-			}
-		})
-		for e := range f.nodes {
-			f.cut(e)
-		}
-		synctest.Wait()
+		f.unplug()
 		f.with(func() {
 			f.sessions[uint64(a.ID())].stream = nil
 			f.oust(f.elections["handed"].leader, api.EndReason_END_TRANSFERRED, api.Code_CLAIM_TRANSFERRED, "host a is drained")

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"storj.io/drpc/drpcerr"
@@ -156,6 +157,28 @@ func (f *fakeCell) dial(ctx context.Context, endpoint string) (net.Conn, error) 
 	fc := &faultConn{Conn: near, node: n}
 	f.wg.Go(func() { n.serve(far, fc) })
 	return fc, nil
+}
+
+// unplug has nobody reach any node, and returns when everybody has noticed.
+func (f *fakeCell) unplug() {
+	f.with(func() {
+		for _, n := range f.nodes {
+			n.down = true
+		}
+	})
+	for e := range f.nodes {
+		f.cut(e)
+	}
+	synctest.Wait()
+}
+
+// plug ends that, and whatever else kept nodes from being reached.
+func (f *fakeCell) plug() {
+	f.with(func() {
+		for _, n := range f.nodes {
+			n.down = false
+		}
+	})
 }
 
 // serve serves one connection, of which near is the client's end.

@@ -469,15 +469,7 @@ func TestObserveAwayOverCompactions(t *testing.T) {
 		}
 		away := func(happens func()) {
 			synctest.Wait()
-			f.with(func() {
-				for _, n := range f.nodes {
-					n.down = true
-				}
-			})
-			for e := range f.nodes {
-				f.cut(e)
-			}
-			synctest.Wait()
+			f.unplug()
 			f.with(func() {
 				happens()
 				f.revision += 10
