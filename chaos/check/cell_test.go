@@ -187,11 +187,13 @@ func (s *scene) takeAway() {
 	s.intervene(Intervention{Kind: BreakLock, Name: "w", Token: first})
 	s.acquire(13, w)
 	s.h.Operations[lost].Until = s.now // it was told a little later
+	s.h.Told = append(s.h.Told, Told{Client: "c12", Session: 12, Name: "w", Token: first, Ended: "broken", At: s.now})
 	s.h.Sessions = append(s.h.Sessions, Session{ID: 13, Client: "c13", TTL: 5 * ms, Safe: s.now})
 	s.intervene(Intervention{Kind: BreakLock, Name: "w", Token: first, Outcome: Refused, Code: "TOKEN_MISMATCH"})
 	asked := s.now
 	s.over(13, "ended")
 	s.h.Interventions = append(s.h.Interventions, Intervention{Kind: EndSession, Session: 13, Invoke: asked, Return: s.now, Outcome: Done})
+	s.h.Told = append(s.h.Told, Told{Client: "c13", Session: 13, Ended: "ended", At: s.now})
 	s.lead(14, "crown", "a")
 	s.unseat(Resign, "crown", "broken", 0)
 	s.lead(15, "crown", "b")

@@ -456,6 +456,14 @@ func TestBroken(t *testing.T) {
 			x.Invoke, x.Return = got.Return+ms/8, got.Return+ms/4
 			h.Operations = append(h.Operations, Operation{Kind: Keys, Outcome: Done, Session: 2, Revision: got.Revision, Invoke: got.Return + ms*3/8, Return: got.Return + ms/2})
 		}},
+		{"interventions", "it is told to another one", func(h *History) { h.Told[0].Token++ }},
+		{"interventions", "it is told of another lock to who does not hold it yet", func(h *History) {
+			h.Told[0].Name, h.Told[0].Token = "x", 0
+		}},
+		{"interventions", "it is told as something else", func(h *History) { h.Told[0].Ended = "transferred" }},
+		{"interventions", "it is told before anybody asks for it", func(h *History) { h.Told[0].At = h.Interventions[0].Invoke - 1 }},
+		{"interventions", "another session is told that it was ended", func(h *History) { h.Told[1].Session++ }},
+		{"interventions", "it is told, and there are no operators", func(h *History) { h.Interventions, h.Told = nil, h.Told[1:] }},
 		{"interventions", "nobody tells who had it", func(h *History) {
 			find(h, Acquire, func(o *Operation) bool { return o.Session == 12 }).Until = h.Interventions[0].Return + 11*ms
 		}},
@@ -629,6 +637,12 @@ func TestExcused(t *testing.T) {
 		},
 		"a break of which nobody knows whether it happened": func(h *History) {
 			h.Interventions[0].Outcome, h.Interventions[0].Return = Unknown, Forever
+		},
+		"a claim that was broken before its client heard of the grant": func(h *History) { h.Told[0].Token = 0 },
+		"a leader that is told that it has handed over": func(h *History) {
+			o := find(h, Campaign, nil)
+			h.Operations = append(h.Operations, Operation{Client: o.Client, Kind: Transfer, Session: o.Session, Claim: o.Claim, Token: o.Token, Invoke: o.Return, Return: Forever, Outcome: Unknown})
+			h.Told = append(h.Told, Told{Client: o.Client, Session: o.Session, Name: o.Claim[0].Name, Token: o.Token, Ended: "transferred", At: o.Until})
 		},
 		"a claim refused behind one of several of which nothing is known": func(h *History) {
 			o := inVain(h)

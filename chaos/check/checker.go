@@ -65,8 +65,8 @@ func Checkers() []Checker {
 			[]string{triesRefused, waitsEnded}, keptOut},
 		{"beliefs", "no two clients believe in incompatible holds of a lock at a moment",
 			[]string{beliefsAfter, beliefsBeside}, beliefs},
-		{"interventions", "what an operator was told to have ended ended so, nobody lost anything that way for which nobody had asked, and who had it is told",
-			[]string{tenuresEnded, sessionsEnded, tokensRefused, takenAway, beliefsTaken}, interventions},
+		{"interventions", "what an operator was told to have ended ended so, nobody lost anything that way for which nobody had asked, and who had it is told, and nobody else",
+			[]string{tenuresEnded, sessionsEnded, tokensRefused, takenAway, beliefsTaken, takingsTold}, interventions},
 	}
 }
 

@@ -236,6 +236,7 @@ type History struct {
 	// Interventions are all that operators asked for; nil: there are none, and of
 	// none is anything judged.
 	Interventions []Intervention
+	Told          []Told // what clients were told of them
 	// Promptness is how soon things had to happen; nil: nobody knows.
 	Promptness *Promptness
 	// Strangers are clients whose operations are not all recorded.

@@ -63,6 +63,7 @@ const (
 	tokensRefused = "operators refused for their token"
 	takenAway     = "tenures that ended by what somebody asked for"
 	beliefsTaken  = "beliefs that went on after that"
+	takingsTold   = "clients that were told that it was taken away"
 )
 
 // Count is how much of one kind a checker had to judge: an operation, a change or

@@ -41,10 +41,16 @@ func (x *Intervention) ends() string {
 type takings struct {
 	byToken   map[uint64][]*Intervention
 	bySession map[uint64][]*Intervention
+	handed    map[uint64]bool // tokens of leads that their leaders may have handed over
 }
 
 func readTakings(h *History) *takings {
-	t := &takings{byToken: map[uint64][]*Intervention{}, bySession: map[uint64][]*Intervention{}}
+	t := &takings{byToken: map[uint64][]*Intervention{}, bySession: map[uint64][]*Intervention{}, handed: map[uint64]bool{}}
+	for i := range h.Operations {
+		if o := &h.Operations[i]; o.Kind == Transfer && o.Outcome != Refused {
+			t.handed[o.Token] = true
+		}
+	}
 	for i := range h.Interventions {
 		x := &h.Interventions[i]
 		if x.Kind == EndSession {
@@ -85,12 +91,15 @@ func (t *takings) by(token, session uint64) Time {
 }
 
 // interventions holds what operators asked for against the audit, both ways, and
-// looks when those who lost something by it stopped to believe in it.
+// looks when those who lost something by it stopped to believe in it, and whether
+// what they were told is true.
 func interventions(h *History, r *reporter) {
+	t := readTakings(h)
+	t.truly(h, r)
 	if len(h.Interventions) == 0 || h.AuditFrom == 0 {
 		return
 	}
-	l, seen, silent, t := readLedger(h, nothing), readSeen(h), auditedAfter(h), readTakings(h)
+	l, seen, silent := readLedger(h, nothing), readSeen(h), auditedAfter(h)
 	for i := range h.Interventions {
 		switch x := &h.Interventions[i]; {
 		case x.Outcome == Done && x.Kind == EndSession:
@@ -120,7 +129,7 @@ func interventions(h *History, r *reporter) {
 			}
 		}
 	}
-	t.explain(h, l, r)
+	t.explain(l, r)
 	t.believed(h, r)
 }
 
@@ -138,13 +147,7 @@ func (t *tenure) hasEnded(h *History, seen *seen, silent Time, x *Intervention, 
 }
 
 // explain: nothing was taken away that nobody asked for.
-func (t *takings) explain(h *History, l *ledger, r *reporter) {
-	handed := map[uint64]bool{}
-	for i := range h.Operations {
-		if o := &h.Operations[i]; o.Kind == Transfer && o.Outcome != Refused {
-			handed[o.Token] = true
-		}
-	}
+func (t *takings) explain(l *ledger, r *reporter) {
 	for _, e := range l.list {
 		switch e.ended {
 		case "broken", "transferred", "ended":
@@ -152,7 +155,7 @@ func (t *takings) explain(h *History, l *ledger, r *reporter) {
 			continue
 		}
 		r.judge(takenAway)
-		if e.ended == "transferred" && handed[e.token] {
+		if e.ended == "transferred" && t.handed[e.token] {
 			continue
 		}
 		if !slices.ContainsFunc(t.of(e.token, e.session), func(x *Intervention) bool { return x.Outcome != Refused && x.ends() == e.ended }) {

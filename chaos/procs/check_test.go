@@ -3,12 +3,15 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/conch-lock/conch/chaos/check"
+	"github.com/conch-lock/conch/chaos/recorder"
 	"github.com/conch-lock/conch/sdk"
 )
 
@@ -176,5 +179,36 @@ func TestThreadWaits(t *testing.T) {
 	}
 	if waits := threadWaits(0); len(waits) != 0 {
 		t.Errorf("of no process: %v", waits)
+	}
+}
+
+// TestWithoutEnded: a session is not lost for no reason when an operator may have
+// ended it, and only then.
+func TestWithoutEnded(t *testing.T) {
+	h := newHistory(newStore(true), &recorder.Journal{})
+	h.History().Interventions = []check.Intervention{
+		{Kind: check.EndSession, Session: 7, Outcome: check.Done}, {Kind: check.EndSession, Session: 8, Outcome: check.Unknown},
+		{Kind: check.EndSession, Session: 9, Outcome: check.Refused}, {Kind: check.ResignAs, Session: 10, Token: 4, Outcome: check.Done},
+	}
+	others, ended := h.withoutEnded([]loss{{Session: 7}, {Session: 8}, {Session: 9}, {Session: 10}})
+	if ended != 2 || len(others) != 2 || others[0].Session != 9 || others[1].Session != 10 {
+		t.Errorf("%d sessions were ended, and %+v lost", ended, others)
+	}
+}
+
+// TestTakenIsToldOn: what a client process is told of an operator reaches the judges.
+func TestTakenIsToldOn(t *testing.T) {
+	j := &recorder.Journal{}
+	p := &process{worker: &worker{to: newHistory(newStore(true), j)}}
+	var line bytes.Buffer
+	(&teller{out: json.NewEncoder(&line)}).Told(check.Told{Client: "a", Session: 7, Name: "x", Token: 4, Ended: "broken", At: 5})
+	var m message
+	if err := json.Unmarshal(line.Bytes(), &m); err != nil {
+		t.Fatal(err)
+	}
+	p.take(m, nil)
+	bad := check.Judge(j.History()).Violations
+	if len(bad) != 1 || bad[0].Checker != "interventions" {
+		t.Errorf("a client is told of what nobody did, and found is %v", bad)
 	}
 }

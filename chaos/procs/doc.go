@@ -22,15 +22,16 @@
 //  2. Clients of several kinds work: locks contended for, shared, permits, tried
 //     and given up, taken in sessions of half a second; elections; keys, alone
 //     and in transactions; some stay with one node, some go where the leader is,
-//     some are processes of their own. Watchers and observers follow all of it
-//     while history is compacted behind them. Everything is recorded.
+//     some are processes of their own. An operator breaks locks, unseats leaders,
+//     hands over and ends sessions. Watchers and observers follow all of it while
+//     history is compacted behind them. Everything is recorded.
 //  3. Faults come, up to four at a time: processes killed, ended, stopped, frozen
 //     and started, one or all; links cut one way or both, around one node or in any
 //     shape, flapping, losing, delaying, doubling and reordering packets;
 //     connections of clients and of nodes broken; leadership handed over; power
 //     cut; a sync that fails; a file damaged near the end; logs that nobody reads;
-//     clients stopped and killed. Every kind comes once before chance has most of
-//     them.
+//     clients stopped and killed, or robbed by an operator while they hear
+//     nothing. Every kind comes once before chance has most of them.
 //  4. Now and then everything heals, and every client must get a lock within
 //     fifteen seconds. In the end as well, and then package check judges the
 //     whole history, and what the cell tells of its locks is held against it.

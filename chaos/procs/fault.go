@@ -51,6 +51,7 @@ func (r *runner) choices() []choice {
 		{8, "SIGKILL", r.killed}, {4, "SIGTERM", r.ended}, {8, "SIGSTOP", r.stopped}, {2, "SIGSTOP of all", r.allStopped},
 		{2, "SIGKILL of all", r.allKilled}, {5, "leader handed over", r.handedOver},
 		{5, "client cut", r.clientCut}, {4, "client silent", r.clientSilent}, {5, "client stopped", r.clientStopped}, {2, "client killed", r.clientKilled},
+		{4, "taken away in silence", r.robbedInSilence}, {3, "taken away while stopped", r.robbedWhileStopped},
 	}
 	if r.net != nil {
 		list = append(list, choice{6, "isolated", r.isolated}, choice{5, "one way", r.oneWay}, choice{4, "peers cut", r.peersCut},

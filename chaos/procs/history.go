@@ -26,6 +26,7 @@ type loss struct {
 type listener interface {
 	recorder.Sink
 	write(name string, token sdk.Token) error // to what the lock protects
+	doomed(session sdk.SessionID, token sdk.Token) bool
 	lost(l loss)
 	count(what string)
 }
@@ -67,6 +68,18 @@ func (h *history) died(client string, ttl time.Duration) {
 	if id != 0 {
 		h.Session(check.Session{ID: id, Client: client, TTL: ttl, Died: now()})
 	}
+}
+
+// sessionOf is the session of which a client spoke last.
+func (h *history) sessionOf(client string) uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.newest[client]
+}
+
+// doomed says whether an operator may have taken a grant away.
+func (h *history) doomed(session sdk.SessionID, token sdk.Token) bool {
+	return h.Doomed(uint64(session), uint64(token))
 }
 
 // End counts beside writing down.
@@ -121,6 +134,17 @@ func (h *history) seenLosses() []loss {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return append([]loss(nil), h.losses...)
+}
+
+// withoutEnded leaves out the sessions that an operator ended, or may have, and says
+// how many they are.
+func (h *history) withoutEnded(losses []loss) (others []loss, ended int) {
+	for _, l := range losses {
+		if !h.doomed(l.Session, 0) {
+			others = append(others, l)
+		}
+	}
+	return others, len(losses) - len(others)
 }
 
 // wrongs is what was seen to be wrong at once.

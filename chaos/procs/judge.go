@@ -101,6 +101,9 @@ func (r *runner) judge(ctx context.Context, report *report) ([]string, error) {
 		return nil, fmt.Errorf("the end of the history cannot be told: %w; %s", err, r.keepHistory(h))
 	}
 	h.Promptness = r.promptness()
+	if h.Interventions == nil {
+		h.Interventions = []check.Intervention{} // there are operators, and their doings are to be judged
+	}
 	report.history, report.revisions, report.queues = len(h.Operations), upto, len(h.Queues)
 	for i := range h.Watches {
 		report.deliveries += len(h.Watches[i].Deliveries)

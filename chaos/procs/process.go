@@ -36,6 +36,7 @@ type message struct {
 	Until   check.Time
 	Session *check.Session
 	Queue   *check.Queue
+	Told    *check.Told
 	Loss    *loss
 	Count   string
 	Write   string // the name of the lock, with
@@ -70,12 +71,15 @@ func (t *teller) End(id int, o check.Operation)  { t.tell(message{End: &o, ID: i
 func (t *teller) Until(id int, until check.Time) { t.tell(message{Until: until, ID: id}) }
 func (t *teller) Session(s check.Session)        { t.tell(message{Session: &s}) }
 func (t *teller) Queue(q check.Queue)            { t.tell(message{Queue: &q}) }
+func (t *teller) Told(x check.Told)              { t.tell(message{Told: &x}) }
 func (t *teller) lost(l loss)                    { t.tell(message{Loss: &l}) }
 func (t *teller) count(s string)                 { t.tell(message{Count: s}) }
 func (t *teller) write(name string, token sdk.Token) error {
 	t.tell(message{Write: name, Token: token})
-	return nil
+	return nil // nobody waits to hear whether it was refused
 }
+
+func (t *teller) doomed(sdk.SessionID, sdk.Token) bool { return false }
 
 // clientProcess is the main function of a client process.
 func clientProcess(spec string) int {
@@ -223,6 +227,8 @@ func (p *process) take(m message, ids map[int]int) {
 		w.to.Session(*m.Session)
 	case m.Queue != nil:
 		w.to.Queue(*m.Queue)
+	case m.Told != nil:
+		w.to.Told(*m.Told)
 	case m.Loss != nil:
 		w.to.lost(*m.Loss)
 	case m.Count != "":

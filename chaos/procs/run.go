@@ -331,6 +331,9 @@ func (r *runner) employ() {
 			r.workers[len(r.workers)-1].Group = 1 + i/groupSize
 		}
 	}
+	for i := range 3 {
+		add(brittle, time.Duration(2+i)*time.Second, -1+i/2*2, false)
+	}
 	add("again", 0, -1, false)
 	add("again", 0, -1, false)
 	add("churn", 5*time.Second, -1, false)
@@ -341,6 +344,7 @@ func (r *runner) employ() {
 	add("churn", 3*time.Second, -1, true)
 	add("keys", 3*time.Second, -1, true)
 	add("leader", 2*time.Second, -1, true)
+	add(brittle, 2*time.Second, -1, true)
 }
 
 // torment has the clients work and brings faults, with moments of calm.
@@ -359,6 +363,7 @@ func (r *runner) torment(ctx context.Context, report *report) error {
 	wg.Go(func() { r.guard(work) })
 	wg.Go(func() { r.look(work) })
 	wg.Go(func() { r.compact(work) })
+	wg.Go(func() { r.operate(work) })
 	r.watchers = r.watch()
 	if r.cfg.cuts > 0 {
 		err := r.cutPowerOften(ctx, report)
@@ -528,6 +533,7 @@ func (r *runner) check(ctx context.Context, report *report) {
 	}
 	add(r.history.store.complain...)
 	outages, losses := r.outages.seen(), r.history.seenLosses()
+	losses, ended := r.history.withoutEnded(losses)
 	for i := range losses {
 		losses[i].At -= r.began
 	}
@@ -540,7 +546,9 @@ func (r *runner) check(ctx context.Context, report *report) {
 	}
 	bad, reasons := checkLosses(losses, outages, r.cfg.nodes)
 	add(bad...)
-	report.losses, report.excused = len(losses), reasons
+	if report.losses, report.excused = len(losses)+ended, reasons; ended > 0 {
+		reasons["operators"] = ended
+	}
 	report.held = stalled(outages, 0, now()-r.began)
 	if !report.stuck { // the nodes have been ended
 		add(r.compare(ctx, report)...)

@@ -37,7 +37,8 @@ func (w *worker) lead(ctx context.Context) {
 		_ = w.calls.Proclaim(proclaim, l, w.value())
 		cancel()
 	}
-	w.held(l, l.ID(), time.Duration(w.rng.IntN(20))*time.Millisecond)
+	w.held(ctx, l, l.ID(), time.Duration(w.rng.IntN(20))*time.Millisecond)
+	w.calls.TakenAway(s, name, l.Token(), l.Err())
 	leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	if w.rng.IntN(3) == 0 {

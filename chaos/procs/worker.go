@@ -48,6 +48,7 @@ var kinds = map[string]func(*worker, context.Context){
 	"leader":    (*worker).lead,
 	"keys":      (*worker).keep,
 	"again":     (*worker).again,
+	brittle:     (*worker).risk,
 }
 
 // epoch is how long names are in use: then everybody goes on with others, so
@@ -139,16 +140,17 @@ type grant interface {
 	Deadline() time.Time
 }
 
-// held waits as long as a grant is to be held, and says until when its client
+// held waits as long as a grant is to be held, or the context lasts, and says until when its client
 // believed in it: no longer than to its deadline, which may have passed before
 // this began, while the client was stopped.
-func (w *worker) held(g grant, id int, hold time.Duration) {
+func (w *worker) held(ctx context.Context, g grant, id int, hold time.Duration) {
 	timer := time.NewTimer(hold)
 	select {
 	case <-timer.C:
 	case <-g.Done():
-		timer.Stop()
+	case <-ctx.Done():
 	}
+	timer.Stop()
 	to := now() // before it looks: then it was held until here
 	if g.Err() != nil {
 		to = min(to, at(g.Deadline()))
@@ -165,12 +167,25 @@ func (w *worker) take(ctx context.Context, s *sdk.Session, hold time.Duration, t
 	w.grants.Add(1)
 	if items[0].Mode == "" {
 		for _, n := range g.Names() {
-			if err := w.to.write(n, g.Token()); err != nil && g.Err() == nil {
+			if err := w.to.write(n, g.Token()); err == nil || g.Err() != nil {
+				continue
+			}
+			if w.to.doomed(s.ID(), g.Token()) {
+				w.to.count("write refused to one that had not heard yet of an operator")
+			} else {
 				w.to.count(refusedHolder)
 			}
 		}
 	}
-	w.held(g, g.ID(), hold)
+	w.held(ctx, g, g.ID(), hold)
+	if err := g.Err(); err != nil {
+		w.calls.TakenAway(s, g.Name(), g.Token(), err)
+		for _, n := range g.Names() { // like one that was paused and does not know
+			if items[0].Mode == "" {
+				_ = w.to.write(n, g.Token())
+			}
+		}
+	}
 	release, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	_ = w.calls.Unlock(release, g)

@@ -43,7 +43,7 @@ func TestHeld(t *testing.T) {
 		j := &recorder.Journal{}
 		w := &worker{calls: &recorder.Client{Name: "x", Sink: j, Now: now}}
 		began := now()
-		w.held(c.grant, j.Begin(check.Operation{}), time.Millisecond)
+		w.held(t.Context(), c.grant, j.Begin(check.Operation{}), time.Millisecond)
 		if until := j.Sofar()[0].Until; until < began+c.from || until > began+c.to {
 			t.Errorf("%s: it believed until %v from now", name, until-began)
 		}

@@ -108,6 +108,7 @@ func (c *Client) Lock(ctx context.Context, s *sdk.Session, try bool, items []che
 	})
 	g.id = id
 	if err != nil {
+		c.TakenAway(s, items[0].Name, 0, err)
 		return nil, err
 	}
 	return g, nil
@@ -142,6 +143,7 @@ func (c *Client) Campaign(ctx context.Context, s *sdk.Session, name, value strin
 	})
 	l.id = id
 	if err != nil {
+		c.TakenAway(s, name, 0, err)
 		return nil, err
 	}
 	return l, nil
@@ -174,6 +176,7 @@ func (c *Client) Believed(id int, until check.Time) { c.Sink.Until(id, until) }
 
 // Over tells of a session that is over for its client.
 func (c *Client) Over(s *sdk.Session) {
+	c.TakenAway(s, "", 0, s.Err())
 	c.Sink.Session(check.Session{ID: uint64(s.ID()), Client: c.Name, TTL: s.TTL(), Safe: c.Now() + time.Until(s.Deadline())})
 }
 

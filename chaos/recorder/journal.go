@@ -19,6 +19,8 @@ type Sink interface {
 	Session(s check.Session)
 	// Queue tells of a look at a queue.
 	Queue(q check.Queue)
+	// Told tells that a client was told of something that somebody took away.
+	Told(t check.Told)
 }
 
 // Journal is a history in the making. It is safe for concurrent use.
@@ -62,6 +64,13 @@ func (j *Journal) Queue(q check.Queue) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.h.Queues = append(j.h.Queues, q)
+}
+
+// Told implements Sink.
+func (j *Journal) Told(t check.Told) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.h.Told = append(j.h.Told, t)
 }
 
 // Watched adds what a consumer received.

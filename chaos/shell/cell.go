@@ -152,7 +152,7 @@ func (w *cell) run() (wrong []string, h *check.History) {
 	losses := w.history.losses
 	w.history.mu.Unlock()
 	h = w.history.History()
-	h.Strangers, h.Interventions = w.strangers(), w.history.interventions
+	h.Strangers = w.strangers()
 	h.Promptness = &check.Promptness{Nodes: len(w.nodes), Election: electionTime, Faults: w.wrong}
 	if err := following.tell(h, upto); err != nil {
 		w.history.violation("%v", err)

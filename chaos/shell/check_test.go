@@ -70,23 +70,3 @@ func TestCheckLoops(t *testing.T) {
 		t.Errorf("one leads after the other: %q", bad)
 	}
 }
-
-// TestAsked: what an operator was refused, or asked of others, explains nothing.
-func TestAsked(t *testing.T) {
-	h := newHistory()
-	h.answered(h.asks(check.Intervention{Kind: check.BreakLock, Token: 4}), check.Intervention{Kind: check.BreakLock, Token: 4, Outcome: check.Refused})
-	h.asks(check.Intervention{Kind: check.Transfer, Token: 5, Session: 9})
-	h.asks(check.Intervention{Kind: check.EndSession, Session: 7})
-	for _, x := range []struct {
-		session, token uint64
-		kind           check.Kind
-		asked          bool
-	}{
-		{1, 4, check.BreakLock, false}, {1, 5, check.BreakLock, false}, {1, 5, check.Transfer, true}, {9, 6, check.Transfer, false},
-		{7, 4, check.EndSession, true}, {9, 5, check.EndSession, false},
-	} {
-		if h.asked(x.session, x.token, x.kind) != x.asked {
-			t.Errorf("%s of token %d or session %d was asked for: %v", x.kind, x.token, x.session, !x.asked)
-		}
-	}
-}

@@ -133,6 +133,7 @@ func (x *sitting) leave() {
 		return
 	}
 	deadline := x.c.moment(x.s.Deadline())
+	x.c.calls.TakenAway(x.s, "", 0, x.s.Err())
 	x.c.history.Session(check.Session{ID: uint64(x.s.ID()), Client: x.c.name, TTL: x.ttl, Safe: deadline})
 	if err := x.s.Err(); err != nil && !errors.Is(err, sdk.ErrSessionClosed) {
 		x.c.history.lost(loss{x.c.name, x.s.ID(), x.ttl, min(now(), deadline), err.Error()})
@@ -186,7 +187,7 @@ func (c *client) guard(h held) {
 	if h.Err() != nil || c.history.store(h.Name(), h.Token()) || h.Err() != nil {
 		return
 	}
-	if c.history.doomed(h.Session(), h.Token()) {
+	if c.history.Doomed(uint64(h.Session().ID()), uint64(h.Token())) {
 		c.history.count("writes refused to who had not heard yet")
 	} else {
 		c.history.violation("the store of %q refused token %d of %s, which holds it", h.Name(), h.Token(), c.name)

@@ -42,8 +42,6 @@ type history struct {
 	owners  map[sdk.SessionID]string
 	counts  map[string]int
 	wrong   []string
-
-	interventions []check.Intervention
 }
 
 func newHistory() *history {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/conch-lock/conch/chaos/check"
+	"github.com/conch-lock/conch/chaos/recorder"
 	"github.com/conch-lock/conch/chaos/tally"
 )
 
@@ -101,7 +102,7 @@ func sometimes() []string {
 		out = append(out, hit+kind)
 	}
 	for _, kind := range []check.Kind{check.BreakLock, check.EndSession, check.Resign, check.ResignAs, check.Transfer} {
-		out = append(out, operatorDid+string(kind))
+		out = append(out, recorder.OperatorDid+string(kind))
 	}
 	for _, c := range check.Judge(&check.History{Interventions: []check.Intervention{}}).Counts {
 		out = append(out, judged(c))
