@@ -202,6 +202,17 @@ func (s *scene) takeAway() {
 	s.txn(2, get("k"))
 }
 
+// delay has a holder with a delay expire, and the next one granted after it.
+func (s *scene) delay() {
+	x := Item{Name: "late"}
+	s.acquire(17, x)
+	s.h.Operations[len(s.h.Operations)-1].Delay = 1000 * ms
+	s.txn(2, get("k"))
+	s.expire(17)
+	s.now += 1000 * ms
+	s.release(s.acquire(18, x), x)
+}
+
 // inherit ends a session for whose lock another one waits.
 func (s *scene) inherit(dead, heir uint64, x Item) uint64 {
 	asked := s.now
@@ -352,6 +363,7 @@ func sound() *History {
 	s.expire(5)
 	s.release(s.acquire(6, x), x)
 	s.takeAway()
+	s.delay()
 	// Waited for until the time was over.
 	v := Item{Name: "v"}
 	held := s.acquire(22, v)

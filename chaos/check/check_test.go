@@ -426,6 +426,26 @@ func TestBroken(t *testing.T) {
 			x.Invoke = find(h, Acquire, func(o *Operation) bool { return o.Session == 13 }).Return + 1
 		}},
 
+		{"delays", "granted as soon as the holder has expired", func(h *History) {
+			o := find(h, Acquire, func(o *Operation) bool { return o.Session == 18 })
+			o.Invoke, o.Return = o.Invoke-1000*ms, o.Return-1000*ms
+		}},
+		{"delays", "granted in the very revision", func(h *History) {
+			first, next := find(h, Acquire, func(o *Operation) bool { return o.Session == 17 }), find(h, Acquire, func(o *Operation) bool { return o.Session == 18 })
+			at := slices.IndexFunc(h.Audit, func(c Change) bool { return c.Revision == next.Revision })
+			end := audited(h, func(c *Change) bool {
+				return c.Lock != nil && len(c.Lock.Ended) == 1 && c.Lock.Ended[0].Token == first.Token
+			})
+			lock := *end.Lock
+			lock.Holders = h.Audit[at].Lock.Holders
+			end.Lock, next.Revision = &lock, end.Revision
+			next.Invoke, next.Return = next.Invoke-1000*ms, next.Return-1000*ms
+			h.Audit = drop(h.Audit, at)
+		}},
+		{"delays", "a longer one was asked for", func(h *History) {
+			find(h, Acquire, func(o *Operation) bool { return o.Session == 17 }).Delay = 2000 * ms
+		}},
+
 		{"interventions", "a break did not happen", func(h *History) { h.Interventions[0].Token++ }},
 		{"interventions", "of another lock", func(h *History) { h.Interventions[0].Name = "x" }},
 		{"interventions", "it ended otherwise", func(h *History) {
@@ -637,6 +657,12 @@ func TestExcused(t *testing.T) {
 		},
 		"a break of which nobody knows whether it happened": func(h *History) {
 			h.Interventions[0].Outcome, h.Interventions[0].Return = Unknown, Forever
+		},
+		"a delay that a fast clock and a jump have made shorter": func(h *History) {
+			find(h, Acquire, func(o *Operation) bool { return o.Session == 17 }).Delay = 1600 * ms
+		},
+		"a release with a delay": func(h *History) {
+			find(h, Acquire, func(o *Operation) bool { return o.Session == 18 }).Delay = time.Hour
 		},
 		"a claim that was broken before its client heard of the grant": func(h *History) { h.Told[0].Token = 0 },
 		"a leader that is told that it has handed over": func(h *History) {

@@ -63,6 +63,8 @@ func Checkers() []Checker {
 			[]string{heirsWaited}, grantedAfterDeath},
 		{"kept out", "who is refused a lock or a lead as it is held, or waits for it in vain, was kept from it by a holder",
 			[]string{triesRefused, waitsEnded}, keptOut},
+		{"delays", "nobody is granted a lock in the delay after a holder that was lost",
+			[]string{delaysKept}, delays},
 		{"beliefs", "no two clients believe in incompatible holds of a lock at a moment",
 			[]string{beliefsAfter, beliefsBeside}, beliefs},
 		{"interventions", "what an operator was told to have ended ended so, nobody lost anything that way for which nobody had asked, and who had it is told, and nobody else",

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"time"
 )
 
 // last is when something of a session may have been heard at the latest.
@@ -47,6 +48,7 @@ func (o *Operation) left() Time {
 // grantedAfterDeath looks at who waited for an exclusive lock, or a lead, of a
 // session that was left: somebody has been granted it in time, as all see who ask
 // for anything later, and is told of it in time when nothing is wrong.
+// The longest delay that anybody has asked for of the lock comes on top.
 //
 // A lock that is claimed together with others may be kept from those who wait by
 // who holds another one, and is not looked at.
@@ -60,7 +62,7 @@ func grantedAfterDeath(h *History, r *reporter) {
 		space Space
 		name  string
 	}
-	claims, together := map[thing][]*Operation{}, map[thing]bool{}
+	claims, together, delay := map[thing][]*Operation{}, map[thing]bool{}, map[thing]time.Duration{}
 	asked := h.requests()
 	for i := range asked {
 		o := &asked[i]
@@ -75,7 +77,7 @@ func grantedAfterDeath(h *History, r *reporter) {
 		for _, x := range o.Claim {
 			n := thing{space, x.Name}
 			together[n] = together[n] || len(o.Claim) > 1
-			claims[n] = append(claims[n], o)
+			claims[n], delay[n] = append(claims[n], o), max(delay[n], o.Delay)
 		}
 	}
 	for _, t := range l.list {
@@ -90,7 +92,7 @@ func grantedAfterDeath(h *History, r *reporter) {
 			if o.Session == t.session || o.left() < s.last() || o.granted() && !heir && t.to != 0 && o.Revision <= t.to {
 				continue // it did not wait for that
 			}
-			due, clean, ok := d.due(max(s.last(), o.Invoke), s.TTL+d.Election, s.Client, o.Client)
+			due, clean, ok := d.due(max(s.last(), o.Invoke), s.TTL+d.Election+delay[n], s.Client, o.Client)
 			if !ok || !heir && o.left() <= due || !clean && !(heir && next.from == t.to) {
 				continue // it did not wait until then, or may not have got as far as the queue
 			}

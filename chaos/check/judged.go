@@ -58,6 +58,8 @@ const (
 	beliefsAfter  = "beliefs after another's"
 	beliefsBeside = "beliefs beside another's"
 
+	delaysKept = "grants after a holder with a delay that was lost"
+
 	tenuresEnded  = "tenures that an operator ended"
 	sessionsEnded = "sessions that an operator ended"
 	tokensRefused = "operators refused for their token"

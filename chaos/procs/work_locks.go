@@ -101,7 +101,7 @@ func (w *worker) short(ctx context.Context) {
 			back()
 		}()
 	}
-	w.take(ctx, s, hold, false, one(named("short", 0)))
+	w.take(ctx, s, hold, false, one(named("short", 0)), w.delay()...)
 	if s.Err() != nil {
 		w.mourn(s)
 		return

@@ -5,6 +5,9 @@ package main
 import (
 	"context"
 	"time"
+
+	"github.com/conch-lock/conch/chaos/recorder"
+	"github.com/conch-lock/conch/sdk"
 )
 
 // What operators take away: a lock and an election. Their holders may believe in
@@ -34,7 +37,7 @@ func (w *worker) risk(ctx context.Context) {
 		hold = time.Duration(w.rng.IntN(1000)) * time.Millisecond
 	}
 	if w.rng.IntN(2) == 0 {
-		w.take(ctx, s, hold, false, one(named(brittle, 0)))
+		w.take(ctx, s, hold, false, one(named(brittle, 0)), w.delay()...)
 		return
 	}
 	l, err := w.calls.Campaign(ctx, s, named(contested, 0), w.value())
@@ -50,4 +53,13 @@ func (w *worker) risk(ctx context.Context) {
 	leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	_ = w.calls.Resign(leave, l)
+}
+
+// delay is now and then that everybody is to be kept out for a while when the holder
+// is lost.
+func (w *worker) delay() []sdk.LockOption {
+	if w.rng.IntN(3) > 0 {
+		return nil
+	}
+	return []sdk.LockOption{recorder.WithDelay(time.Duration(800+w.rng.IntN(800)) * time.Millisecond)}
 }

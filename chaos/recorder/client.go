@@ -80,6 +80,15 @@ type Grant struct {
 // ID names the operation that granted it.
 func (g *Grant) ID() int { return g.id }
 
+// delayed is an option that the history tells of, too.
+type delayed struct {
+	sdk.LockOption
+	delay time.Duration
+}
+
+// WithDelay is the SDK's lock delay, written down.
+func WithDelay(d time.Duration) sdk.LockOption { return delayed{sdk.WithLockDelay(d), d} }
+
 // Lock claims locks, all in the mode of the first.
 func (c *Client) Lock(ctx context.Context, s *sdk.Session, try bool, items []check.Item, opts ...sdk.LockOption) (*Grant, error) {
 	switch x := items[0]; x.Mode {
@@ -99,8 +108,13 @@ func (c *Client) Lock(ctx context.Context, s *sdk.Session, try bool, items []che
 	if try {
 		claim = s.TryLock
 	}
-	g := &Grant{items: items}
-	id, _, err := c.call(check.Operation{Kind: check.Acquire, Session: uint64(s.ID()), Claim: items}, func(o *check.Operation) (err error) {
+	g, asked := &Grant{items: items}, check.Operation{Kind: check.Acquire, Session: uint64(s.ID()), Claim: items}
+	for _, x := range opts {
+		if d, ok := x.(delayed); ok {
+			asked.Delay = d.delay
+		}
+	}
+	id, _, err := c.call(asked, func(o *check.Operation) (err error) {
 		if g.Lock, err = claim(ctx, items[0].Name, opts...); err == nil {
 			o.Token, o.Revision = uint64(g.Token()), g.Revision()
 		}

@@ -87,7 +87,11 @@ func risk(ctx context.Context, c *client, at *sitting) {
 		}
 		return
 	}
-	g, err := c.calls.Lock(ctx, s, false, []check.Item{{Name: brittle}})
+	var opts []sdk.LockOption
+	if c.chance(3) == 0 {
+		opts = append(opts, recorder.WithDelay(c.millis(800, 1600)))
+	}
+	g, err := c.calls.Lock(ctx, s, false, []check.Item{{Name: brittle}}, opts...)
 	if err != nil {
 		return
 	}
