@@ -341,7 +341,7 @@ func (t *Table) end(at Step, c *Claim, why Why) {
 		}
 		l.last = tenure
 		l.ended = append(l.ended, tenure)
-		if why != Released && c.Delay > 0 {
+		if why != Released && c.Delay > 0 && !(why == Broken && planted.On(planted.BrokenWithoutDelay)) {
 			if until := at.Now + c.Delay; until > l.delayed {
 				l.delayed = until
 				if l.delay < 0 {

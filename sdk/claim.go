@@ -102,7 +102,7 @@ func (cl *claim) granted(r outcome) {
 	cl.grant = newGrant(cl, r)
 	// It may be news from a node that lags, of a grant that had ended when
 	// another node listed what the session has.
-	if cl.s.endedUnheard(cl.seq, r.GetRevision()) {
+	if cl.s.endedUnheard(cl.seq, r.GetRevision()) && !planted.On(planted.OldNewsBelieved) {
 		cl.grant.endedUnheard(cl.op, cl.s.ended[cl.seq])
 	}
 	close(cl.done)
@@ -210,7 +210,7 @@ func (s *Session) claimEvent(e *api.ClaimEvent) {
 func (s *Session) resendClaims(l *link) {
 	for _, seq := range s.claimsInOrder() {
 		cl := s.claims[seq]
-		if cl.decided || cl.call != nil {
+		if cl.decided || cl.call != nil || planted.On(planted.ClaimNotResent) {
 			continue
 		}
 		cl.call = &call{op: cl.op, name: cl.name(), kind: repeatable, session: s, sent: true,

@@ -84,6 +84,9 @@ func (t *Table) Hear(id ID, n uint64, now Time) bool {
 	if planted.On(planted.ExpiresEarly) {
 		now -= s.TTL / 4
 	}
+	if planted.On(planted.ExpiresLate) {
+		now += 2 * s.TTL
+	}
 	if d := now + s.TTL; d > s.Deadline {
 		s.Deadline = d
 		t.due.Fix(s)

@@ -378,6 +378,9 @@ func (m *Machine) breakLock(o *Break) Reply {
 	if err != nil {
 		return refuse(TokenMismatch, err)
 	}
+	if planted.On(planted.BreakNotTold) {
+		return Reply{}
+	}
 	m.claimOver(c, Reply{
 		Code: ClaimBroken, Revision: m.store.Revision(), Token: c.Token,
 		Message: fmt.Sprintf("lock %q, token %d: an operator broke the grant: %s", o.Name, o.Token, o.Reason),

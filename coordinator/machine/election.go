@@ -6,6 +6,7 @@ import (
 
 	"github.com/conch-lock/conch/coordinator/store"
 	"github.com/conch-lock/conch/elections"
+	"github.com/conch-lock/conch/internal/planted"
 	"github.com/conch-lock/conch/locks"
 	"github.com/conch-lock/conch/sessions"
 )
@@ -84,6 +85,9 @@ func (m *Machine) preempted(c *elections.Candidate) {
 
 // leaderOver tells a leader that its tenure ended unasked.
 func (m *Machine) leaderOver(c *elections.Candidate, code Code, what string) {
+	if code == ClaimTransferred && planted.On(planted.HandoverNotTold) {
+		return
+	}
 	m.claimOver(c.Claim, Reply{
 		Code: code, Revision: m.store.Revision(), Token: c.Token,
 		Message: fmt.Sprintf("election %q, token %d: %s", c.Election, c.Token, what),

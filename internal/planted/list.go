@@ -13,6 +13,7 @@ const (
 	DurableOffsetIgnored
 	TornTailLeft
 	LogReleasedTooFar
+	PreparationUnwatched
 
 	// Snapshots.
 
@@ -36,6 +37,7 @@ const (
 	// Sessions.
 
 	ExpiresEarly
+	ExpiresLate
 	ExpiresByWallClock
 	RepliesNotSaved
 	RepliesIgnored
@@ -48,6 +50,8 @@ const (
 	// Locks.
 
 	GrantedDuringDelay
+	BrokenWithoutDelay
+	BreakNotTold
 	SharedBesideExclusive
 	PermitsOverCapacity
 	LastComeFirstServed
@@ -67,6 +71,7 @@ const (
 	TermNotCounted
 	AnybodyIsLeader
 	ProclamationLost
+	HandoverNotTold
 
 	// Keys and history.
 
@@ -99,6 +104,8 @@ const (
 	CountsFromReceipt
 	UnlockedOnce
 	LateGrantTaken
+	OldNewsBelieved
+	ClaimNotResent
 	FenceOpen
 )
 
@@ -112,6 +119,7 @@ var bugs = [...]struct{ name, breaks string }{
 	DurableOffsetIgnored: {"durable-offset-ignored", "damage below what the log knows to be durable is cut off like a torn write"},
 	TornTailLeft:         {"torn-tail-left", "what a crash left of a torn write is not cleared"},
 	LogReleasedTooFar:    {"log-released-too-far", "the log is dropped up to the newest snapshot, so that the older one helps nobody"},
+	PreparationUnwatched: {"preparation-unwatched", "a sync in the background that failed is noticed with the next append and not before"},
 
 	SnapshotNotSynced:         {"snapshot-not-synced", "a snapshot gets its name before its content is synced"},
 	SnapshotNameNotSynced:     {"snapshot-name-not-synced", "the directory is not synced after a snapshot got its name"},
@@ -129,6 +137,7 @@ var bugs = [...]struct{ name, breaks string }{
 	SlowLeaderStays:    {"slow-leader-stays", "a leader whose disk is slow does not hand over"},
 
 	ExpiresEarly:       {"expires-early", "a keep-alive gives three quarters of the TTL"},
+	ExpiresLate:        {"expires-late", "a keep-alive gives three times the TTL"},
 	ExpiresByWallClock: {"expires-by-wall-clock", "cluster time follows the wall clock"},
 	RepliesNotSaved:    {"replies-not-saved", "the replies for exactly-once are not in the snapshot"},
 	RepliesIgnored:     {"replies-ignored", "a repeated request is done again"},
@@ -139,6 +148,8 @@ var bugs = [...]struct{ name, breaks string }{
 	SessionLeavesKeys:  {"session-leaves-keys", "the end of a session leaves its keys"},
 
 	GrantedDuringDelay:    {"granted-during-delay", "a lock is granted before its delay is over"},
+	BrokenWithoutDelay:    {"broken-without-delay", "the delay of a lock does not begin when an operator breaks it"},
+	BreakNotTold:          {"break-not-told", "a holder is not told that an operator broke its grant"},
 	SharedBesideExclusive: {"shared-beside-exclusive", "a shared claim is granted beside an exclusive holder"},
 	PermitsOverCapacity:   {"permits-over-capacity", "permits are granted beyond the capacity"},
 	LastComeFirstServed:   {"last-come-first-served", "a claim is put at the head of the queue"},
@@ -156,6 +167,7 @@ var bugs = [...]struct{ name, breaks string }{
 	TermNotCounted:   {"term-not-counted", "a new leader begins no new term"},
 	AnybodyIsLeader:  {"anybody-is-leader", "who proclaims, resigns or hands over need not lead"},
 	ProclamationLost: {"proclamation-lost", "a proclamation is acknowledged and forgotten"},
+	HandoverNotTold:  {"handover-not-told", "a leader is not told that somebody else leads in its place"},
 
 	CompareIgnored:      {"compare-ignored", "a transaction succeeds whatever it compares"},
 	TxnHalfDone:         {"txn-half-done", "a transaction does the first of its operations alone"},
@@ -180,5 +192,7 @@ var bugs = [...]struct{ name, breaks string }{
 	CountsFromReceipt: {"counts-from-receipt", "a client counts its deadline from the answer to a keep-alive, not from its sending"},
 	UnlockedOnce:      {"unlocked-once", "an unlock whose answer is lost is not repeated"},
 	LateGrantTaken:    {"late-grant-taken", "a grant is handed out after the session's own deadline"},
+	OldNewsBelieved:   {"old-news-believed", "a client believes in a grant that it was told had ended before"},
+	ClaimNotResent:    {"claim-not-resent", "a client does not ask what became of queued claims when it connects anew"},
 	FenceOpen:         {"fence-open", "a fence lets a smaller token pass"},
 }
