@@ -152,7 +152,7 @@ failover: ## LENGTH=10m of killed leaders on a build with the race detector
 	go build $(RACE) -o $(BIN)/conch-race ./cmd/conch
 	CONCH_BINARY=$(CURDIR)/$(BIN)/conch-race CONCH_E2E_LENGTH=$(LENGTH) go test -count=1 -v -timeout 0 -skip '^TestDiskFull$$' $(if $(TESTS),-run '$(TESTS)') ./cmd/conch/e2e
 
-planted: ## switch on every planted bug and see what finds it; some 20 minutes. WRITE=1: the table goes into chaos/README.md
+planted: ## switch on every planted bug and see what finds it; some 50 minutes. WRITE=1: the table goes into chaos/README.md
 	go run ./chaos/planted $(if $(WRITE),-write chaos/README.md)
 
 BENCH := -quick
