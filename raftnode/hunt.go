@@ -54,6 +54,17 @@ func (r *Replica) fromTheLost(now time.Duration, from NodeID, m *raftpb.Message)
 		(m.GetType() == raftpb.MsgHeartbeat || m.GetType() == raftpb.MsgApp)
 }
 
+// deposed tells whether a message shows that its sender, whom this replica takes for its leader, does not lead any more: it
+// asks to be elected. It may have been restarted sooner than anybody noticed. Without this, whatever of its time as a leader
+// is still on its way would keep this replica from voting for it.
+func (r *Replica) deposed(from NodeID, m *raftpb.Message) bool {
+	switch m.GetType() {
+	case raftpb.MsgPreVote, raftpb.MsgVote:
+		return m.GetTerm() > r.hard.GetTerm() && NodeID(r.node.BasicStatus().Lead) == from
+	}
+	return false
+}
+
 func (r *Replica) jitter() time.Duration {
 	return time.Duration(r.cfg.Rand.Int64N(int64(r.cfg.Tuning.CampaignJitter) + 1))
 }

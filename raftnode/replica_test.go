@@ -107,6 +107,53 @@ func TestSilentLeaderIsReplaced(t *testing.T) {
 	}
 }
 
+// A leader that is started again before anybody has noticed that it was gone asks the others for their votes. What it had
+// sent before, and is still on its way, must not keep them from voting for it.
+func TestLeaderOfAFormerLifeIsVotedFor(t *testing.T) {
+	for seed := range uint64(10) {
+		c := newCluster(t, seed, 3, smallTuning())
+		l := c.leader()
+		l.propose("before")
+		c.everywhere("before")
+		var alive []byte // a sign of life
+		c.onSend = func(from *simNode, m *raftpb.Message) {
+			if from == l && m.GetType() == raftpb.MsgHeartbeat {
+				alive, _ = proto.Marshal(m)
+			}
+		}
+		c.until("a heartbeat", time.Second, func() bool { return alive != nil })
+		c.onSend = nil
+		var other *simNode
+		for _, n := range c.nodes {
+			if n != l {
+				other = n
+			}
+		}
+		for _, n := range c.nodes {
+			if n != l && n != other {
+				n.crash(disk.DropUnsynced(), false)
+			}
+		}
+		l.crash(disk.DropUnsynced(), false)
+		l.start()
+		for at := range 100 {
+			c.mailAt(c.now+time.Duration(at)*100*time.Millisecond, other.id, func(o *simNode) {
+				m := &raftpb.Message{}
+				if err := proto.Unmarshal(alive, m); err != nil {
+					t.Fatal(err)
+				}
+				m.To = new(uint64(o.id))
+				if o.replica.hard.GetTerm() == m.GetTerm() {
+					o.in.Messages = append(o.in.Messages, PeerMessage{From: l.id, Message: m, At: c.now})
+				}
+			})
+		}
+		if d := c.until("a leader", 10*time.Second, func() bool { return l.machine.leads != 0 }); d > 3*time.Second {
+			t.Errorf("seed %d: it took %v", seed, d)
+		}
+	}
+}
+
 // A node that did not run for a while finds the messages of its leader and does not call an election over its own pause.
 func TestPausedFollowerDoesNotDisturb(t *testing.T) {
 	c := newCluster(t, 4, 3, smallTuning())

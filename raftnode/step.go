@@ -35,6 +35,9 @@ func (r *Replica) step(now time.Duration, messages []PeerMessage) {
 				}
 			}
 		}
+		if r.deposed(p.From, m) {
+			_ = r.node.ForgetLeader() // fails only with reads by lease
+		}
 		newer := m.GetType() == raftpb.MsgPreVoteResp && m.GetReject() && m.GetTerm() > r.hard.GetTerm()
 		// Raft ignores what it does not want; nothing here depends on it.
 		_ = r.node.Step(m)
