@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"go.etcd.io/raft/v3/raftpb"
+
+	"github.com/conch-lock/conch/internal/planted"
 )
 
 // huntAttempts bounds how often a replica asks for an election by itself after it lost its leader; afterwards raft's own
@@ -32,6 +34,11 @@ func (r *Replica) lost(now time.Duration, id NodeID) {
 		return
 	}
 	r.cfg.Logger.Info().Stringer("leader", id).Msg("the connection to the leader broke")
+	r.seek(now, id)
+}
+
+// seek looks for a new leader in place of the one that was lost.
+func (r *Replica) seek(now time.Duration, id NodeID) {
 	// Forgetting the leader also allows this replica to vote for another at once.
 	if err := r.node.ForgetLeader(); err != nil {
 		return
@@ -56,11 +63,12 @@ func (r *Replica) fromTheLost(now time.Duration, from NodeID, m *raftpb.Message)
 
 // deposed tells whether a message shows that its sender, whom this replica takes for its leader, does not lead any more: it
 // asks to be elected. It may have been restarted sooner than anybody noticed. Without this, whatever of its time as a leader
-// is still on its way would keep this replica from voting for it.
+// is still on its way would keep this replica from voting, for it or for anybody.
 func (r *Replica) deposed(from NodeID, m *raftpb.Message) bool {
 	switch m.GetType() {
 	case raftpb.MsgPreVote, raftpb.MsgVote:
-		return m.GetTerm() > r.hard.GetTerm() && NodeID(r.node.BasicStatus().Lead) == from
+		s := r.node.BasicStatus()
+		return NodeID(s.Lead) == from && m.GetTerm() > s.GetTerm() && !planted.On(planted.FormerLifeBelieved)
 	}
 	return false
 }

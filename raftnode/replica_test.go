@@ -154,6 +154,35 @@ func TestLeaderOfAFormerLifeIsVotedFor(t *testing.T) {
 	}
 }
 
+// A request for a vote that comes after what its sender did when it had been elected is no news.
+func TestRequestForAVoteThatComesLate(t *testing.T) {
+	c := newCluster(t, 1, 3, smallTuning())
+	l := c.leader()
+	l.propose("before")
+	c.everywhere("before")
+	var f, x *simNode
+	for _, n := range c.nodes {
+		if n != l {
+			f, x = n, f
+		}
+	}
+	c.partition(f.id, l.id)
+	c.partition(f.id, x.id)
+	term, last := l.machine.leads, f.replica.log.last()
+	for _, m := range []*raftpb.Message{
+		{Type: raftpb.MsgHeartbeat.Enum(), Term: new(term + 1)},
+		{Type: raftpb.MsgVote.Enum(), Term: new(term + 1), Index: new(last), LogTerm: new(term)},
+	} {
+		m.From, m.To = new(uint64(x.id)), new(uint64(f.id))
+		f.in.Messages = append(f.in.Messages, PeerMessage{From: x.id, Message: m, At: c.now})
+	}
+	f.due = c.now
+	c.run(time.Millisecond)
+	if s := f.replica.Status(); s.Term != term+1 || s.Leader != x.id {
+		t.Errorf("term %d, leader %v: want %d and %v", s.Term, s.Leader, term+1, x.id)
+	}
+}
+
 // A node that did not run for a while finds the messages of its leader and does not call an election over its own pause.
 func TestPausedFollowerDoesNotDisturb(t *testing.T) {
 	c := newCluster(t, 4, 3, smallTuning())

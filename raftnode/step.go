@@ -36,7 +36,7 @@ func (r *Replica) step(now time.Duration, messages []PeerMessage) {
 			}
 		}
 		if r.deposed(p.From, m) {
-			_ = r.node.ForgetLeader() // fails only with reads by lease
+			r.seek(now, p.From)
 		}
 		newer := m.GetType() == raftpb.MsgPreVoteResp && m.GetReject() && m.GetTerm() > r.hard.GetTerm()
 		// Raft ignores what it does not want; nothing here depends on it.

@@ -89,18 +89,24 @@ func TestTokenCheck(t *testing.T) {
 // TestStaleMessages: what elections and writes wait for, and comes late, is told from all else.
 func TestStaleMessages(t *testing.T) {
 	n := newNetwork(rand.New(rand.NewPCG(1, 2)))
-	beat, read := &raftpb.Message{Type: raftpb.MsgHeartbeat.Enum()}, &raftpb.Message{Type: raftpb.MsgReadIndex.Enum()}
-	n.stale(time.Second, time.Millisecond, beat)
+	well := func(id raftnode.NodeID) bool { return id == 1 }
+	vote, read := &raftpb.Message{Type: raftpb.MsgVoteResp.Enum()}, &raftpb.Message{Type: raftpb.MsgReadIndex.Enum()}
+	n.stale(time.Second, time.Millisecond, vote)
 	n.stale(time.Second, 3*time.Second, read)
-	if got := n.lastStale(2*time.Second, time.Minute); got != 2*time.Second {
+	if got := n.lastStale(2*time.Second, time.Minute, well); got != 2*time.Second {
 		t.Errorf("nothing was stale, and the last came at %v", got)
 	}
 	for i := range 1000 {
-		n.stale(time.Duration(i)*time.Millisecond, 2*time.Second, beat)
+		n.stale(time.Duration(i)*time.Millisecond, 2*time.Second, vote)
 	}
-	n.stale(time.Second, 20*time.Second, beat)
-	if got := n.lastStale(2*time.Second, 10*time.Second); got != 2999*time.Millisecond {
+	n.stale(time.Second, 20*time.Second, vote)
+	if got := n.lastStale(2*time.Second, 10*time.Second, well); got != 2999*time.Millisecond {
 		t.Errorf("the last one before a leader came at %v, want 2.999s", got)
+	}
+	n.stale(time.Second, 6*time.Second, &raftpb.Message{Type: raftpb.MsgHeartbeat.Enum(), From: new(uint64(2))})
+	n.stale(time.Second, 7*time.Second, &raftpb.Message{Type: raftpb.MsgHeartbeat.Enum(), From: new(uint64(1))})
+	if got := n.lastStale(2*time.Second, 10*time.Second, well); got != 7*time.Second {
+		t.Errorf("the last one of a leader that is gone came at %v, want 7s", got)
 	}
 }
 
@@ -198,9 +204,11 @@ func TestLifeCheck(t *testing.T) {
 	c.acknowledged(1, 2500*time.Millisecond)
 	wantBroken(t, "an end after an acknowledgement that was not applied", c.expired(1, 2400*time.Millisecond))
 	c.sessions[1].safe = 1900 * time.Millisecond
-	wantSound(t, "an end soon after", c.overdue(1, 3*time.Second, 0, 600*time.Millisecond))
-	wantBroken(t, "an end long after", c.overdue(1, 5*time.Second, 0, 600*time.Millisecond))
-	wantSound(t, "an end after an outage", c.overdue(1, 5*time.Second, 3*time.Second, 600*time.Millisecond))
+	wantSound(t, "an end soon after", c.overdue(1, 3*time.Second, 0, 600*time.Millisecond, true))
+	wantBroken(t, "an end long after", c.overdue(1, 5*time.Second, 0, 600*time.Millisecond, true))
+	wantSound(t, "an end after an outage", c.overdue(1, 5*time.Second, 3*time.Second, 600*time.Millisecond, true))
+	wantSound(t, "an end that waited for a leader", c.overdue(1, 6*time.Second, 0, 600*time.Millisecond, false))
+	wantBroken(t, "one that waited too long", c.overdue(1, 7*time.Second, 0, 600*time.Millisecond, false))
 }
 
 func TestSlowdown(t *testing.T) {

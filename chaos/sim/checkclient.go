@@ -74,13 +74,18 @@ func (c *lifeCheck) expired(id sessions.ID, local time.Duration) error {
 }
 
 // overdue judges how late a session ended: since, the time from which on the
-// cell was able to count.
-func (c *lifeCheck) overdue(id sessions.ID, now, since, election time.Duration) error {
+// cell was able to count. led: somebody leads. If not, what ends the session was
+// decided by an earlier leader, and could not be applied before there was a new
+// one, which may take as long as the probe allows.
+func (c *lifeCheck) overdue(id sessions.ID, now, since, election time.Duration, led bool) error {
 	s := c.sessions[id]
 	if s == nil {
 		return nil
 	}
 	most := time.Duration(float64(s.ttl)/(1-maxSkew)) + 2*election + time.Second
+	if !led {
+		most += 2*election + time.Second
+	}
 	if late := now - max(s.heard, since); late > most {
 		return fmt.Errorf("session %d with a TTL of %v expired %v after it was heard last, at most %v are allowed", id, s.ttl, late, most)
 	}

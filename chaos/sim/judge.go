@@ -178,9 +178,9 @@ func (x *witness) over(e machine.Event) {
 		x.w.sometimes(expiredReleasing)
 	}
 	x.w.check(NeverEarly, x.lives.expired(e.Session, s.client.clock.local(x.w.now)))
-	if x.w.healed != 0 && x.w.leader() != nil { // how soon somebody leads, be it to apply what was decided before, the probe judges
+	if x.w.healed != 0 {
 		since := max(x.w.healed, x.stable) + x.w.set.election()
-		x.w.check(NotForEver, x.lives.overdue(e.Session, x.w.now, since, x.w.set.election()))
+		x.w.check(NotForEver, x.lives.overdue(e.Session, x.w.now, since, x.w.set.election(), x.w.leader() != nil))
 	}
 }
 

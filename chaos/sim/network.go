@@ -16,7 +16,7 @@ type network struct {
 	loss, tail, double float64
 	steady             bool                                 // every message takes as long
 	cut                map[[2]raftnode.NodeID]time.Duration // one way, until then
-	arriving           []time.Duration                      // of stale messages, the last ten seconds' at least
+	arriving           []arrival                            // of stale messages, the last ten seconds' at least
 	spare              []*letter                            // that were read
 }
 
@@ -28,32 +28,42 @@ func newNetwork(rng *rand.Rand) network {
 
 // staleAfter is from when on a message is stale that an election or a write
 // waits for, or that keeps somebody from voting: whoever gets a leader's believes
-// for another election that it is well, which may be gone, or removed, since.
+// for another election that it is well.
 const staleAfter = 100 * time.Millisecond
+
+// arrival is when a stale message should have come, or when it does.
+type arrival struct {
+	at     time.Duration
+	leader raftnode.NodeID // it is a leader's, who would say so itself if it led no more; 0: anybody's
+}
 
 // stale notes when such a message should have arrived, and when it does.
 func (n *network) stale(now, after time.Duration, m *raftpb.Message) {
 	if after < staleAfter {
 		return
 	}
+	leader := raftnode.NodeID(0)
 	switch m.GetType() {
-	case raftpb.MsgApp, raftpb.MsgAppResp, raftpb.MsgHeartbeat,
-		raftpb.MsgVote, raftpb.MsgVoteResp, raftpb.MsgPreVote, raftpb.MsgPreVoteResp:
+	case raftpb.MsgApp, raftpb.MsgHeartbeat:
+		leader = raftnode.NodeID(m.GetFrom())
+	case raftpb.MsgAppResp, raftpb.MsgVote, raftpb.MsgVoteResp, raftpb.MsgPreVote, raftpb.MsgPreVoteResp:
 	default:
 		return
 	}
 	if len(n.arriving)+2 > cap(n.arriving) {
-		n.arriving = slices.DeleteFunc(n.arriving, func(at time.Duration) bool { return at < now-10*time.Second })
+		n.arriving = slices.DeleteFunc(n.arriving, func(a arrival) bool { return a.at < now-10*time.Second })
 	}
 	// It is missed when it should have come, and may do harm when it does.
-	n.arriving = append(n.arriving, now+staleAfter, now+after)
+	n.arriving = append(n.arriving, arrival{now + staleAfter, 0}, arrival{now + after, leader})
 }
 
-// lastStale is when the last of them arrived before a moment, no earlier than since.
-func (n *network) lastStale(since, before time.Duration) time.Duration {
-	for _, at := range n.arriving {
-		if at <= before {
-			since = max(since, at)
+// lastStale is when the last of them arrived before a moment, no earlier than
+// since. A leader's harms nobody when who sent it is well: it leads, or asks to be
+// elected.
+func (n *network) lastStale(since, before time.Duration, well func(raftnode.NodeID) bool) time.Duration {
+	for _, a := range n.arriving {
+		if a.at > since && a.at <= before && (a.leader == 0 || !well(a.leader)) {
+			since = a.at
 		}
 	}
 	return since

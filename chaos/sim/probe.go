@@ -3,9 +3,11 @@ package sim
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/conch-lock/conch/coordinator/machine"
+	"github.com/conch-lock/conch/raftnode"
 )
 
 // probe writes at every voter, again and again, from when everything healed: it
@@ -54,7 +56,10 @@ func (p *probe) judge() {
 	if p.term > p.begun {
 		split = int(p.term-p.begun) - 1
 	}
-	led, wrote := p.led-p.w.net.lastStale(p.w.healed, p.led), p.wrote-p.w.net.lastStale(p.w.healed, p.wrote)
+	well := func(id raftnode.NodeID) bool {
+		return slices.ContainsFunc(p.w.voters(), func(n *node) bool { return n.id == id && n.up })
+	}
+	led, wrote := p.led-p.w.net.lastStale(p.w.healed, p.led, well), p.wrote-p.w.net.lastStale(p.w.healed, p.wrote, well)
 	p.w.check(Prompt, prompt(led, wrote, p.w.set.election(), split))
 }
 

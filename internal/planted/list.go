@@ -33,6 +33,7 @@ const (
 	ReadByLease
 	RemovedMemberHeard
 	SlowLeaderStays
+	FormerLifeBelieved
 
 	// Sessions.
 
@@ -135,6 +136,7 @@ var bugs = [...]struct{ name, breaks string }{
 	ReadByLease:        {"read-by-lease", "a leader confirms reads by its clock alone"},
 	RemovedMemberHeard: {"removed-member-heard", "a node that was removed still takes part"},
 	SlowLeaderStays:    {"slow-leader-stays", "a leader whose disk is slow does not hand over"},
+	FormerLifeBelieved: {"former-life-believed", "who hears from a leader believes in it, though it asks to be elected meanwhile"},
 
 	ExpiresEarly:       {"expires-early", "a keep-alive gives three quarters of the TTL"},
 	ExpiresLate:        {"expires-late", "a keep-alive gives three times the TTL"},
