@@ -263,8 +263,12 @@ func (e *Error) told() string {
 	return m
 }
 
-// Is reports whether target is the sentinel of the error's code.
+// Is reports whether target is the sentinel of the error's code. How a session
+// ended its cause says, if anything does: an operator's doing is no expiry.
 func (e *Error) Is(target error) bool {
+	if e.Code == CodeSessionOver && e.cause != nil {
+		return false
+	}
 	s := e.Code.sentinel()
 	return s != nil && s == target
 }

@@ -168,7 +168,7 @@ func TestReasonsAreTyped(t *testing.T) {
 		<-la.Done()
 		want(t, "ended session", a.Err(), ErrSessionEnded)
 		want(t, "its lock", la.Err(), ErrSessionEnded)
-		if errors.Is(a.Err(), ErrSessionClosed) {
+		if errors.Is(a.Err(), ErrSessionClosed) || errors.Is(a.Err(), ErrSessionExpired) {
 			t.Error("two reasons at once")
 		}
 		lb := take(t, b, "b")

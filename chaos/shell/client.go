@@ -124,7 +124,25 @@ func (x *sitting) session(ctx context.Context) *sdk.Session {
 	}
 	x.c.history.count("sessions opened")
 	x.s = s
+	go x.c.states(s)
 	return s
+}
+
+// states follows what a session says of itself until it is lost: who loses it for
+// want of keep-alives was warned.
+func (c *client) states(s *sdk.Session) {
+	warned := false
+	for state := range s.States(context.Background()) {
+		switch {
+		case state == sdk.Jeopardy:
+			c.history.count("sessions in jeopardy")
+		case state == sdk.Healthy && warned:
+			c.history.count("sessions saved from jeopardy")
+		case state == sdk.Lost && !warned && errors.Is(s.Err(), sdk.ErrSessionExpired):
+			c.history.violation("session %d of %s expired, and was not in jeopardy before: %v", s.ID(), c.name, s.Err())
+		}
+		warned = state == sdk.Jeopardy
+	}
 }
 
 // leave notes until when the session was good, and when it was lost.

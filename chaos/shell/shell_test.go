@@ -92,7 +92,7 @@ func TestCell(t *testing.T) {
 func sometimes() []string {
 	out := []string{
 		"claims given up", "locks refused: held", "locks refused: wait timed out", "candidacies that failed", "leaderships handed over",
-		"leadership of the cell handed over", "clients that died", "sessions lost", "sessions not closed in time", "turns of loops", "clients dialed and closed",
+		"leadership of the cell handed over", "clients that died", "sessions lost", "sessions in jeopardy", "sessions saved from jeopardy", "sessions not closed in time", "turns of loops", "clients dialed and closed",
 		"watches resumed by their consumer", "transactions that failed", "reads that failed",
 		"operators refused: TOKEN_MISMATCH", "taken away while its holder was cut off", "told that it was taken away",
 		"writes refused to who had not heard yet", "late writes refused for their token",

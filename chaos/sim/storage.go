@@ -110,6 +110,9 @@ func (n *node) reach(p point) bool {
 	return true
 }
 
+// leads: it serves as the leader.
+func (n *node) leads() bool { return n.up && n.cell.Leading() }
+
 // hook sees every file operation: it takes time, it may fail, and the machine
 // may crash.
 func (n *node) hook(op disk.Op) error {
@@ -124,8 +127,12 @@ func (n *node) hook(op disk.Op) error {
 		return disk.ErrCrashed
 	}
 	if op.Kind == disk.OpSync {
+		leads := n.leads()
 		if n.reach(beforeSync) {
 			n.w.sometimes(crashedAfterWrite)
+			if leads {
+				n.w.sometimes(leaderCrashedAfterWrite)
+			}
 			return disk.ErrCrashed
 		}
 		n.lag += between(n.rng, n.fast, n.slow)

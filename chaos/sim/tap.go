@@ -21,8 +21,12 @@ func (t tap) Apply(entries []raftnode.Entry) {
 	if !n.up {
 		return // it crashed earlier in this turn
 	}
+	leads := n.leads()
 	if n.reach(beforeApply) {
 		n.w.sometimes(crashedBeforeApply)
+		if leads {
+			n.w.sometimes(leaderCrashedBeforeApply)
+		}
 		return
 	}
 	for _, e := range entries {

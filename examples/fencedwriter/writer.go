@@ -41,7 +41,9 @@ func (w *writer) run(ctx context.Context) error {
 		switch {
 		case errors.Is(err, fence.ErrStale):
 			w.say("was refused: %v", err)
-		case errors.Is(err, sdk.ErrSessionExpired) && ctx.Err() == nil:
+		case ctx.Err() != nil:
+			return err
+		case errors.Is(err, sdk.ErrSessionExpired), errors.Is(err, sdk.ErrSessionEnded), errors.Is(err, sdk.ErrBroken):
 			w.say("noticed in time that the lock is lost, and wrote nothing")
 		default:
 			return err
