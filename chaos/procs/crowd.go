@@ -54,7 +54,7 @@ func (r *runner) crowd(ctx context.Context, report *report) error {
 	if err := r.overload(ctx, clients); err != nil {
 		return err
 	}
-	report.violations = append(report.violations, r.progress(ctx, report)...)
+	report.violations = append(report.violations, r.progress(ctx, report, now())...)
 	for _, s := range sessions {
 		if err := s.Err(); err != nil {
 			r.history.violation("session %d of %d, with a TTL of %v, was lost although only leaders were killed: %v", s.ID(), len(sessions), crowdTTL, err)

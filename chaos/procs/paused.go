@@ -97,10 +97,11 @@ func succeed(ctx context.Context, client *sdk.Client, st *store, j *recorder.Jou
 	return calls.Unlock(ctx, g)
 }
 
-// proveFence runs both and says what is wrong with the outcome.
-func proveFence(ctx context.Context, endpoints []string, j *recorder.Journal) (wrong []string, err error) {
+// proveFence has a writer stopped, without a fence and with one, and says what is
+// wrong with the outcome.
+func proveFence(stop func(fenced bool) (*store, error)) (wrong []string, err error) {
 	for _, fenced := range []bool{false, true} {
-		st, err := stopAWriter(ctx, endpoints, j, fenced)
+		st, err := stop(fenced)
 		if err != nil {
 			return nil, fmt.Errorf("stopped writer, fence %v: %w", fenced, err)
 		}

@@ -44,8 +44,8 @@ func TestShortRun(t *testing.T) {
 	}
 	t.Logf("%s", out.Bytes())
 	// On a core that was shared with a dozen others it was four times that and more.
-	if r.tenures < 50 || r.opinion.Operations < 200 || r.deliveries < 200 {
-		t.Errorf("%d tenures, %d operations in order, %d deliveries: too little has happened for it to prove anything", r.tenures, r.opinion.Operations, r.deliveries)
+	if r.tenures < 50 || r.opinion.Operations < 200 || r.deliveries < 200 || r.writes < 50 {
+		t.Errorf("%d tenures, %d operations in order, %d deliveries, %d writes: too little has happened for it to prove anything", r.tenures, r.opinion.Operations, r.deliveries, r.writes)
 	}
 	for _, c := range r.judged {
 		if c.Checker == "exactly once" && c.N == 0 {

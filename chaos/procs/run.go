@@ -137,7 +137,9 @@ func run(ctx context.Context, cfg config) (_ *report, err error) {
 	defer self.Wait()
 	defer close(stop)
 
-	wrong, err := proveFence(ctx, r.cluster.Endpoints(), r.history.Journal)
+	wrong, err := proveFence(func(fenced bool) (*store, error) {
+		return stopAWriter(ctx, r.cluster.Endpoints(), r.history.Journal, fenced)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -368,7 +370,7 @@ func (r *runner) torment(ctx context.Context, report *report) error {
 	if r.cfg.cuts > 0 {
 		err := r.cutPowerOften(ctx, report)
 		if err == nil && !report.stuck {
-			report.violations = append(report.violations, r.progress(ctx, report)...)
+			report.violations = append(report.violations, r.progress(ctx, report, now())...)
 		}
 		report.faults = map[string]int{"power cut": report.cuts}
 		report.vain = map[string]int{}
@@ -397,7 +399,7 @@ func (r *runner) torment(ctx context.Context, report *report) error {
 		r.say("calm")
 		report.calms++
 		report.active = now() - r.stormed
-		if slow := r.progress(ctx, report); len(slow) > 0 {
+		if slow := r.progress(ctx, report, now()); len(slow) > 0 {
 			report.violations = append(report.violations, slow...)
 			r.diagnose()
 			report.stuck = true
@@ -459,47 +461,6 @@ func (r *runner) guard(ctx context.Context) {
 	}
 }
 
-// grantWithin is how long after everything has healed every client must have
-// got a lock that it asked for: every client that has a node to ask. Time in
-// which the machine held something up does not count.
-const grantWithin = 15 * time.Second
-
-// grantAtLast is how long it may take whatever the machine held up meanwhile.
-const grantAtLast = 3 * time.Minute
-
-// progress waits for that and says who did not.
-func (r *runner) progress(ctx context.Context, report *report) []string {
-	r.calm.Store(true)
-	defer r.calm.Store(false)
-	since := now()
-	before := map[*worker]int64{}
-	for _, w := range r.everybody() {
-		before[w] = w.grants.Load()
-	}
-	for {
-		var waiting []string
-		for _, w := range r.everybody() {
-			if w.grants.Load() <= before[w] && !r.downForGood(w.Pinned) {
-				waiting = append(waiting, w.Name)
-			}
-		}
-		took := now() - since
-		if len(waiting) == 0 {
-			report.slowest = max(report.slowest, took)
-			r.say("everybody got a lock within %v", took.Round(time.Millisecond))
-			return nil
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		if held := stalled(r.outages.seen(), since, now()); took-held > grantWithin || took > grantAtLast {
-			return []string{fmt.Sprintf("liveness: %v after everything had healed, of which the machine was held up for %v, these clients have got no lock: %v",
-				took.Round(time.Millisecond), held.Round(time.Millisecond), waiting)}
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
 // downForGood: nobody who stays with this node gets an answer any more.
 func (r *runner) downForGood(node string) bool {
 	for i := range r.dead {
@@ -552,7 +513,7 @@ func (r *runner) check(ctx context.Context, report *report) {
 	report.held = stalled(outages, 0, now()-r.began)
 	if !report.stuck { // the nodes have been ended
 		add(r.compare(ctx, report)...)
-		add(r.sameState(ctx)...)
+		add(r.sameState(ctx, r.admin.Hash)...)
 		bad, err := r.judge(ctx, report)
 		if add(bad...); err != nil {
 			add(err.Error())
@@ -601,35 +562,6 @@ func (r *runner) lockHistory(ctx context.Context, name string) (sdk.History, err
 	}
 	s, err := r.admin.Status(ctx)
 	return sdk.History{Revision: s.CompactedRevision, CompactedRevision: s.CompactedRevision}, err
-}
-
-// sameState waits until every node tells the hash of its state, and compares.
-func (r *runner) sameState(ctx context.Context) []string {
-	for {
-		h, err := r.admin.Hash(ctx)
-		complete, equal, first := err == nil && len(h.Nodes) == r.cfg.nodes, true, ""
-		for _, n := range h.Nodes {
-			if i := slices.IndexFunc(r.cluster.Nodes(), func(x *cluster.Node) bool { return x.Name == n.Name }); i >= 0 && r.dead[i].Load() {
-				continue
-			}
-			complete = complete && n.Error == ""
-			if first == "" {
-				first = n.Hash
-			}
-			equal = equal && n.Hash == first
-		}
-		switch {
-		case complete && equal:
-			return nil
-		case complete:
-			return []string{fmt.Sprintf("the nodes have different states: %+v", h.Nodes)}
-		}
-		select {
-		case <-ctx.Done():
-			return []string{fmt.Sprintf("not every node told the hash of its state: %+v: %v", h.Nodes, err)}
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
 }
 
 // close ends the nodes in good order, and looks at how they ended and what they

@@ -166,16 +166,7 @@ func (w *worker) take(ctx context.Context, s *sdk.Session, hold time.Duration, t
 	}
 	w.grants.Add(1)
 	if items[0].Mode == "" {
-		for _, n := range g.Names() {
-			if err := w.to.write(n, g.Token()); err == nil || g.Err() != nil {
-				continue
-			}
-			if w.to.doomed(s.ID(), g.Token()) {
-				w.to.count("write refused to one that had not heard yet of an operator")
-			} else {
-				w.to.count(refusedHolder)
-			}
-		}
+		w.protected(g, s.ID(), g.Token(), g.Names())
 	}
 	w.held(ctx, g, g.ID(), hold)
 	if err := g.Err(); err != nil {
@@ -189,6 +180,21 @@ func (w *worker) take(ctx context.Context, s *sdk.Session, hold time.Duration, t
 	release, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	_ = w.calls.Unlock(release, g)
+}
+
+// protected writes, as the holder of locks, to what they protect. Who holds them
+// still, after it was refused for its token, must have been robbed by an operator.
+func (w *worker) protected(g grant, session sdk.SessionID, token sdk.Token, names []string) {
+	for _, n := range names {
+		if err := w.to.write(n, token); err == nil || g.Err() != nil {
+			continue
+		}
+		if w.to.doomed(session, token) {
+			w.to.count("write refused to one that had not heard yet of an operator")
+		} else {
+			w.to.count(refusedHolder)
+		}
+	}
 }
 
 // refusedHolder is what must never happen: one that believes to hold the lock,

@@ -3,12 +3,15 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"testing"
 	"time"
 
 	"github.com/conch-lock/conch/chaos/check"
 	"github.com/conch-lock/conch/chaos/recorder"
+	"github.com/conch-lock/conch/sdk"
 )
 
 // fakeGrant is one that is over, or is not.
@@ -48,4 +51,59 @@ func TestHeld(t *testing.T) {
 			t.Errorf("%s: it believed until %v from now", name, until-began)
 		}
 	}
+}
+
+// TestRefusedHolder: who holds a lock, and is refused for its token, is a violation
+// that ends the run, unless an operator may have robbed it.
+func TestRefusedHolder(t *testing.T) {
+	const newest = sdk.Token(5)
+	lost := errors.New("lost")
+	for name, c := range map[string]struct {
+		token   sdk.Token
+		grant   fakeGrant
+		session sdk.SessionID
+		wrong   string
+	}{
+		"it holds the lock, and has the newest token": {newest, fakeGrant{}, 1, ""},
+		"it holds the lock, and nobody robbed it":     {newest - 1, fakeGrant{}, 1, refusedHolder + ": 1 times"},
+		"it has lost the lock, and knows":             {newest - 1, fakeGrant{err: lost}, 1, ""},
+		"an operator ended its session":               {newest - 1, fakeGrant{}, 7, ""},
+		"an operator broke its lock":                  {newest - 2, fakeGrant{}, 1, ""},
+	} {
+		h := newHistory(newStore(true), &recorder.Journal{})
+		h.History().Interventions = []check.Intervention{
+			{Kind: check.EndSession, Session: 7, Outcome: check.Done}, {Kind: check.BreakLock, Token: uint64(newest - 2), Outcome: check.Unknown},
+		}
+		if err := h.write("y", newest); err != nil {
+			t.Fatal(err)
+		}
+		w := &worker{to: h}
+		w.protected(c.grant, c.session, c.token, []string{"x", "y"})
+		found := h.wrongs()
+		want(t, found, c.wrong)
+		select {
+		case <-h.alarm:
+			if len(found) == 0 {
+				t.Errorf("%s: an alarm", name)
+			}
+		default:
+			if len(found) > 0 {
+				t.Errorf("%s: no alarm", name)
+			}
+		}
+	}
+}
+
+// TestRefusedHolderIsToldOn: a violation that a client process has seen is one of the run.
+func TestRefusedHolderIsToldOn(t *testing.T) {
+	h := newHistory(newStore(true), &recorder.Journal{})
+	p := &process{worker: &worker{to: h}}
+	var line bytes.Buffer
+	(&teller{out: json.NewEncoder(&line)}).count(refusedHolder)
+	var m message
+	if err := json.Unmarshal(line.Bytes(), &m); err != nil {
+		t.Fatal(err)
+	}
+	p.take(m, nil)
+	want(t, h.wrongs(), refusedHolder)
 }
