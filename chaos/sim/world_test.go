@@ -13,7 +13,14 @@ import (
 // newQuiet makes a world without faults that a test can move by hand.
 func newQuiet(t *testing.T, seed uint64) *world {
 	t.Helper()
-	w := &world{cfg: Config{Seed: seed, Nodes: 3, Only: []int{}}.withDefaults()}
+	return newQuietWith(t, Config{Seed: seed})
+}
+
+// newQuietWith makes one of three nodes in which clients work as configured.
+func newQuietWith(t *testing.T, cfg Config) *world {
+	t.Helper()
+	cfg.Nodes, cfg.Only = 3, []int{}
+	w := &world{cfg: cfg.withDefaults()}
 	old := crand.Reader
 	crand.Reader = seeded{w.stream(streamRaft, 0)}
 	t.Cleanup(func() {
