@@ -290,48 +290,6 @@ func (w *cell) arrive(all *following) (upto uint64) {
 	return upto
 }
 
-func (w *cell) sameHash(ctx context.Context) error {
-	h, err := w.admin.sdk.Hash(ctx)
-	if err == nil && !h.Equal {
-		err = fmt.Errorf("hashes: %+v", h.Nodes)
-	}
-	return err
-}
-
-// nothingLeft: no session, no lock held or waited for, no leader, no owned key.
-func (w *cell) nothingLeft(ctx context.Context) error {
-	sessions, err := w.admin.sdk.Sessions(ctx)
-	if err != nil {
-		return err
-	}
-	if len(sessions) > 0 {
-		return fmt.Errorf("%d sessions, such as %+v", len(sessions), sessions[0])
-	}
-	locks, err := w.admin.sdk.Locks(ctx, "")
-	if err != nil {
-		return err
-	}
-	for _, l := range locks {
-		if len(l.Holders) > 0 || l.WaiterCount > 0 {
-			return fmt.Errorf("lock %q has %d holders and %d waiters", l.Name, len(l.Holders), l.WaiterCount)
-		}
-	}
-	elections, err := w.admin.sdk.Elections(ctx, "")
-	if err != nil {
-		return err
-	}
-	for _, e := range elections {
-		if e.Leader != nil {
-			return fmt.Errorf("election %q has a leader, of session %d", e.Name, e.Leader.Session)
-		}
-	}
-	owned, err := w.admin.sdk.Range(ctx, sdk.Prefix(ownedPrefix))
-	if err == nil && len(owned.KVs) > 0 {
-		err = fmt.Errorf("%d keys whose sessions are over", len(owned.KVs))
-	}
-	return err
-}
-
 // report is what happened, in a few lines.
 func (w *cell) report() string {
 	w.history.mu.Lock()
