@@ -118,10 +118,11 @@ func (n *node) damageOne(rng *rand.Rand) string {
 		}
 	}
 	at := first + rng.Int64N(end)
+	last := name == n.lastSegment()
 	switch rng.IntN(4) {
 	case 0:
 		_ = n.fs.ZeroSector(name, at/disk.SectorBytes)
-		if (at/disk.SectorBytes+1)*disk.SectorBytes > end && name == n.lastSegment() {
+		if (at/disk.SectorBytes+1)*disk.SectorBytes > end && last {
 			_ = n.fs.WriteFile(name, data)
 			return ""
 		}
@@ -130,6 +131,11 @@ func (n *node) damageOne(rng *rand.Rand) string {
 		_ = n.fs.WriteFile(name, data[:at])
 		return fmt.Sprintf("%s is cut to %d of %d bytes", name, at, len(data))
 	case 2:
+		if last && n.wounded {
+			// The end of the segment before, which says that there is another, may
+			// be gone, too: then the log looks like one that ends there, torn.
+			return ""
+		}
 		_ = n.fs.Remove(name)
 		_ = n.fs.SyncDir(path.Dir(name))
 		return name + " is removed"

@@ -22,6 +22,7 @@ func Graveyard() []Grave {
 		{"1796100027147 pace=1 length=5.44921875s faults=1,2", "the simulation's own: heartbeats of a leader that had taken itself out were on their way for seconds, and whoever got one did not vote"},
 		{"1802000128607 length=5.8125s faults=0,2,5,6,7,9", "a leader that was started again asked for votes, and what it had sent in its former life, seconds on its way, kept the other member from voting for it"},
 		{"1800000113959 length=6s faults=0,2,4,6,7,8", "a disk failed beside the turns, and its node noticed that with its next append alone, after everything had healed"},
+		{"1804000115317 clients=3 length=4.069s faults=1", "the simulation's own: it zeroed the end of a segment, which says that there is another, and removed that one, which leaves a log that looks as if a crash had torn it"},
 		{"1795640520548 pace=1 length=48.602s faults=1,2,3,5,6,7,8,9,10,12,13,14", "the simulation's own: a message that came twice came as its receiver had changed it the first time"},
 		{"1795640521031 pace=1 length=31.974s faults=13,20,21,25", "the simulation's own: it could not damage a segment that was shorter than a header"},
 	}
