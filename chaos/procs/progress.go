@@ -44,7 +44,7 @@ func (r *runner) progress(ctx context.Context, report *report, since instant) []
 			return []string{fmt.Sprintf("liveness: %v after everything had healed, of which the machine was held up for %v, these clients have got no lock: %v",
 				took.Round(time.Millisecond), held.Round(time.Millisecond), waiting)}
 		}
-		time.Sleep(20 * time.Millisecond)
+		r.rest(ctx, 20*time.Millisecond)
 	}
 }
 
