@@ -110,7 +110,8 @@ endif
 
 # Both run every layer that there is, and fail when too little was done for their
 # length: see chaos/torture. The seed comes from the clock and is printed;
-# TORTURE="-seed 42" begins there.
+# TORTURE="-seed 42" begins there, and "-sim-length 4s" makes the simulation's runs
+# shorter, and more.
 CHAOS := 10m
 HOURS := 8
 TORTURE :=

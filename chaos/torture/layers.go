@@ -47,8 +47,9 @@ const (
 // tallyFile is where a layer writes what it did.
 func tallyFile(into string) string { return into + ".tally.json" }
 
-// layers are all there are. A new one is one more entry.
-func layers(root bool) []layer {
+// layers are all there are. A new one is one more entry. Each seed of the simulation
+// has faults for some virtual time.
+func layers(root bool, faults time.Duration) []layer {
 	power := ""
 	if !root || runtime.GOOS != "linux" {
 		power = "root on Linux"
@@ -134,7 +135,7 @@ func layers(root bool) []layer {
 			env: func(string) []string { return []string{"GODEBUG=asyncpreemptoff=1"} },
 			command: func(length time.Duration, seed uint64, into string) []string {
 				return []string{"go", "run", "./chaos/simulate", "-from", fmt.Sprint(seed), "-seeds", "1000000000",
-					"-budget", seconds(length), "-violations", "20", "-json", into + ".json"}
+					"-length", faults.String(), "-budget", seconds(length), "-violations", "20", "-json", into + ".json"}
 			},
 			enough: func(done *tally.Tally) bool { return done.Counts[tally.Seeds] >= 10_000 },
 			plenty: func(done *tally.Tally) bool { return done.Counts[tally.Seeds] >= 10_000 },

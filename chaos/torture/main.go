@@ -5,6 +5,8 @@
 //
 //	torture -for 10m              what make chaos does
 //	torture -for 8h -seed 1234    what make torture does, from a seed
+//	torture -for 2h -sim-length 4s
+//	                              with short runs of the simulation, and more of them
 //
 // Two lanes run side by side, so that two cores are busy: what starts processes in
 // one, and what only calculates in the other; in each its layers ([layers]) one
@@ -38,6 +40,7 @@ import (
 	"time"
 
 	"github.com/conch-lock/conch/chaos/group"
+	"github.com/conch-lock/conch/chaos/sim"
 	"github.com/conch-lock/conch/chaos/tally"
 )
 
@@ -45,10 +48,15 @@ func main() {
 	group.Keep()
 	length := flag.Duration("for", 10*time.Minute, "how long")
 	seed := flag.Uint64("seed", 0, "where seeds begin; 0: from the clock")
+	faults := flag.Duration("sim-length", sim.Length, "virtual time with faults for each seed of the simulation: the shorter, the more seeds")
 	dir := flag.String("dir", "", "folder of the report; empty: reports/SEED")
 	flag.Parse()
 	if flag.NArg() > 0 || *length < shortest {
 		fmt.Fprintf(os.Stderr, "torture: no arguments are allowed, and -for must be %v or more\n", shortest)
+		os.Exit(2)
+	}
+	if *faults <= 0 {
+		fmt.Fprintf(os.Stderr, "torture: -sim-length %v: must be above 0\n", *faults)
 		os.Exit(2)
 	}
 	if *seed == 0 {
@@ -69,7 +77,7 @@ func main() {
 	fmt.Printf("torture: seed %d, for %v, report in %s\n", *seed, *length, *dir)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	r := torture(ctx, layers(os.Geteuid() == 0), *length, *seed, *dir)
+	r := torture(ctx, layers(os.Geteuid() == 0, *faults), *length, *seed, *dir)
 	text := r.text()
 	fmt.Print(text)
 	if err := os.WriteFile(into, []byte(text), 0o644); err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/conch-lock/conch/chaos/group"
+	"github.com/conch-lock/conch/chaos/sim"
 	"github.com/conch-lock/conch/chaos/tally"
 )
 
@@ -52,7 +53,7 @@ func TestTorture(t *testing.T) {
 // not.
 func TestShortfalls(t *testing.T) {
 	done := func(share uint64) *report {
-		r := &report{length: 10 * time.Minute, layers: layers(true)}
+		r := &report{length: 10 * time.Minute, layers: layers(true, sim.Length)}
 		for _, l := range r.layers {
 			x := tally.New()
 			for _, m := range minimums() {
@@ -134,7 +135,7 @@ func TestCounted(t *testing.T) {
 		{"failover", "counter_test.go:85: 7 updates by 3 competing commands in 9s, the leader killed 2 times, no update lost\n" +
 			"failover_test.go:79: from SIGKILL of the leader to the next grant: median 1.2s of 5\n", (*tally.Tally).Total, 7},
 	} {
-		for _, l := range layers(true) {
+		for _, l := range layers(true, sim.Length) {
 			if l.name == c.layer {
 				if got := c.want(l.counted([]byte(c.log))); got != c.n {
 					t.Errorf("%s: %d: want %d", c.layer, got, c.n)
@@ -168,13 +169,22 @@ func TestProcessFlags(t *testing.T) {
 
 // TestLayers: every layer says how it is run.
 func TestLayers(t *testing.T) {
-	for _, l := range layers(false) {
+	for _, l := range layers(false, sim.Length) {
 		if args := l.command(time.Minute, 3, "x"); l.name == "" || l.what == "" || len(args) < 2 {
 			t.Errorf("%q is run as %q", l.name, args)
 		}
 		if l.name == "cuts" && l.lacks == "" {
 			t.Error("power cuts need root")
 		}
+	}
+}
+
+// TestSimLength: the simulation is told how long its runs are to be.
+func TestSimLength(t *testing.T) {
+	all := layers(false, 4*time.Second)
+	i := slices.IndexFunc(all, func(l layer) bool { return l.name == "sim" })
+	if args := strings.Join(all[i].command(time.Minute, 3, "x"), " "); !strings.Contains(args, "-length 4s") {
+		t.Error(args)
 	}
 }
 
