@@ -12,7 +12,7 @@ import (
 // TestBeatsGoTogether: sessions that were opened one after the other share the
 // frames of their keep-alives, and none is lost for it.
 func TestBeatsGoTogether(t *testing.T) {
-	const n, slots, ttl = 700, 4, 10 * time.Second
+	const n, slots, ttl = 1100, 2, 10 * time.Second
 	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
 		var all []*Session
 		for range n {
@@ -49,7 +49,7 @@ func TestBeatsGoTogether(t *testing.T) {
 // TestBeatsPartAgain: keep-alives that were held up together, by a process that
 // stood still or a connection that was broken, do not go together for ever.
 func TestBeatsPartAgain(t *testing.T) {
-	const n, slots, ttl = 2100, 16, 10 * time.Second
+	const n, slots, ttl = 2100, 4, 10 * time.Second
 	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
 		for range n {
 			open(t, c, WithTTL(ttl))

@@ -153,6 +153,9 @@ func (c *Client) number(ca *call) {
 	c.lastID++
 	ca.req.Id = c.lastID
 	c.calls[ca.req.Id] = ca
+	if ca.session != nil {
+		ca.session.calls[ca.req.Id] = ca
+	}
 	if ca.until != 0 {
 		c.bounded = append(c.bounded, ca)
 		c.wakeBy(ca.until)
@@ -185,6 +188,9 @@ func (c *Client) remove(ca *call) {
 	c.unsend(ca)
 	c.release(ca)
 	delete(c.calls, ca.req.Id)
+	if ca.session != nil {
+		delete(ca.session.calls, ca.req.Id)
+	}
 }
 
 // unsend takes a call off the books of its connection. Needs mu.

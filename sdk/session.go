@@ -6,6 +6,8 @@ import (
 	"crypto/rand"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/conch-lock/conch/api"
@@ -52,7 +54,7 @@ const (
 	// a session, and slotSessions how many sessions share one at the least. The
 	// sessions of a client are dealt to them in turn.
 	maxSlots     = 1024
-	slotSessions = 128
+	slotSessions = 512
 	// maxBeats is how many unacknowledged keep-alives are remembered. The
 	// oldest is forgotten first; its acknowledgement would be worth the least.
 	maxBeats = 32
@@ -86,6 +88,7 @@ type Session struct {
 	place   int           // in the agenda
 
 	sequences sequences
+	calls     map[uint64]*call      // unanswered ones by id
 	claims    map[uint64]*claim     // by sequence, until they are over
 	heldAt    uint64                // revision at which the cell last listed its claims
 	listed    map[uint64]bool       // those claims
@@ -203,7 +206,7 @@ func (c *Client) opened(ca *call, r *api.OpenSessionResponse) *Session {
 	s := &Session{
 		c: c, id: SessionID(r.GetSession()), ttl: ttl, safe: ttl / safeDen * safeNum,
 		done: make(chan struct{}), changed: make(chan struct{}), proof: make(chan struct{}),
-		acked: ca.firstSent, claims: make(map[uint64]*claim),
+		acked: ca.firstSent, calls: make(map[uint64]*call), claims: make(map[uint64]*claim),
 	}
 	if planted.On(planted.BelievesTooLong) {
 		s.safe = 2 * ttl
@@ -355,8 +358,8 @@ func (s *Session) lose(err error) {
 	for _, seq := range s.claimsInOrder() {
 		s.claims[seq].sessionOver(err)
 	}
-	for _, ca := range s.c.callsInOrder() {
-		if ca.session == s {
+	for _, id := range slices.Sorted(maps.Keys(s.calls)) {
+		if ca := s.calls[id]; ca != nil { // what ended before may have ended this one, too
 			s.c.complete(ca, nil, err)
 		}
 	}

@@ -3,6 +3,7 @@ package sdk
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -155,6 +156,44 @@ func TestLateGrantIsNotHandedOut(t *testing.T) {
 		})
 		_, err := s.Lock(t.Context(), "job")
 		want(t, "Lock", err, ErrSessionExpired)
+	})
+}
+
+// TestEndsItsOwnCalls: a session that is lost ends the calls that were made in it
+// and no others, of which a client of many sessions has many.
+func TestEndsItsOwnCalls(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		a, b := open(t, c), open(t, c)
+		f.hook("n1:1", func(r *api.Request) fault { return fault{lose: r.GetAcquire() != nil} })
+		var over []string
+		for i := range 6 {
+			s := []*Session{a, b}[i%2]
+			go func() {
+				_, err := s.Lock(t.Context(), fmt.Sprint(i))
+				if s == a {
+					want(t, "Lock", err, ErrSessionEnded)
+				}
+				f.with(func() { over = append(over, fmt.Sprint(i)) })
+			}()
+			synctest.Wait()
+		}
+		books := func(wantA, wantB int) {
+			t.Helper()
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if len(a.calls) != wantA || len(b.calls) != wantB || len(c.calls) != wantA+wantB {
+				t.Errorf("%d and %d calls in the sessions, %d in all, want %d and %d", len(a.calls), len(b.calls), len(c.calls), wantA, wantB)
+			}
+		}
+		books(3, 3)
+		f.with(func() { f.end(uint64(a.ID()), api.EndReason_END_ENDED, "") })
+		synctest.Wait()
+		books(0, 3)
+		f.with(func() {
+			if slices.Sort(over); !slices.Equal(over, []string{"0", "2", "4"}) {
+				t.Errorf("calls %v are over", over)
+			}
+		})
 	})
 }
 
