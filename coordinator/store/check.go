@@ -99,12 +99,19 @@ func (c *checker) chunks() {
 	if s.compacted > s.revision || oldest > max(2, s.compacted+1) {
 		c.fail("history from revision %d, compacted to %d of %d", oldest, s.compacted, s.revision)
 	}
+	bytes := int64(0)
 	var e Event
 	next := oldest
 	for i := 0; i <= len(h.closed); i++ {
 		r := s.chunk(i)
 		if r.revision+1 != next {
 			c.fail("chunk from revision %d where %d is due", r.revision+1, next)
+		}
+		if i < len(h.closed) {
+			bytes += h.closed[i].bytes
+			if text, _ := s.get(chunkKey(h.closed[i].first)); int64(len(text)) != h.closed[i].bytes {
+				c.fail("chunk %d has %d bytes, known are %d", i, len(text), h.closed[i].bytes)
+			}
 		}
 		events := 0
 		for r.next(&e) {
@@ -121,6 +128,9 @@ func (c *checker) chunks() {
 		case i == len(h.closed) && (events != h.events || h.ripe()):
 			c.fail("open chunk with %d events, known are %d, %d bytes", events, h.events, len(h.open))
 		}
+	}
+	if bytes != h.bytes {
+		c.fail("%d bytes of history, known are %d", bytes, h.bytes)
 	}
 	if next != s.revision+1 {
 		c.fail("history ends before revision %d of %d", next, s.revision)

@@ -28,20 +28,29 @@ func (t *Tx) Compact(rev uint64) error {
 	return nil
 }
 
-// AutoCompact moves the compacted revision ahead by age and by count and drops
-// up to two chunks below it. The machine calls it after every entry with the
+// historyPart is which part of the quota history may fill. A record that changes
+// often weighs much more there than it does itself, above all a lock with many
+// holders, each change of which tells all of them; without a bound of its own
+// history would refuse what makes the state grow, until it is old enough.
+const historyPart = 4
+
+// AutoCompact moves the compacted revision ahead by age, by count and by size and
+// drops up to two chunks below it. The machine calls it after every entry with the
 // cell's wall time in milliseconds since 1970, not within a revision; the end
 // of a chunk calls it too.
 func (t *Tx) AutoCompact(nowMillis int64) {
 	s, h := t.s, &t.s.history
-	upTo := s.compacted
+	upTo, size := s.compacted, h.bytes
 	for i := 0; i < len(h.closed) && i < sweepChunks; i++ {
 		following := h.following(i)
 		tooMany := following <= s.revision && s.revision-following+1 >= s.options.KeepRevisions
 		tooOld := h.closed[i].millis <= nowMillis-s.options.KeepMillis
-		if !tooMany && !tooOld {
+		// Not the newest one: watches follow on it, and one huge revision is not many.
+		tooLarge := s.options.QuotaBytes > 0 && size > s.options.QuotaBytes/historyPart && i+1 < len(h.closed)
+		if !tooMany && !tooOld && !tooLarge {
 			break
 		}
+		size -= h.closed[i].bytes
 		// With age goes even the newest chunk: else a store that one huge last
 		// revision has filled would stay full, as nothing may follow it.
 		upTo = max(upTo, following)
@@ -75,6 +84,7 @@ func (t *Tx) sweep(upTo uint64) {
 		}
 		t.dispose(s.chunk(0))
 		s.unset(chunkKey(h.closed[0].first))
+		h.bytes -= h.closed[0].bytes
 		h.closed = h.closed[1:]
 	}
 }

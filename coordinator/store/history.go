@@ -12,6 +12,7 @@ const (
 // history knows the chunks: the closed ones, which are rows, and the open one.
 type history struct {
 	closed []chunkMark // ascending, without gaps in their revisions
+	bytes  int64       // of all of them
 	first  uint64      // first revision of the open chunk, or of the next one
 	open   []byte      // events of the open chunk
 	events int         // how many
@@ -24,11 +25,18 @@ type history struct {
 type chunkMark struct {
 	first  uint64 // its first revision
 	millis int64  // wall time of its last revision
+	bytes  int64
 }
 
 // reset empties the open chunk, which will begin with the revision first.
 func (h *history) reset(first uint64) {
 	h.first, h.open, h.events, h.text = first, h.open[:0], 0, ""
+}
+
+// add puts a chunk behind the closed ones.
+func (h *history) add(m chunkMark) {
+	h.closed = append(h.closed, m)
+	h.bytes += m.bytes
 }
 
 // ripe says that the open chunk should be closed.
@@ -56,7 +64,7 @@ func (t *Tx) closeChunk() {
 	s, h := t.s, &t.s.history
 	s.resize(-len(h.open))
 	s.set(chunkKey(h.first), h.openText())
-	h.closed = append(h.closed, chunkMark{h.first, h.millis})
+	h.add(chunkMark{h.first, h.millis, int64(len(h.open))})
 	h.reset(s.revision + 1)
 	if cap(h.open) > 4*chunkBytes {
 		h.open = nil // one large revision does not hold memory for ever

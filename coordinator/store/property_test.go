@@ -80,6 +80,16 @@ func (m *machine) compacted() {
 			allowed = max(allowed, rev+1)
 		}
 	}
+	size := int64(0) // reckoned generously
+	for rev := m.model.revision(); rev >= 2; rev-- {
+		for _, e := range m.model.events[rev] {
+			size += int64(len(e.Record.Key)+len(e.Record.Value)+len(e.Prev.Value)) + 64
+		}
+		if size > testOptions.QuotaBytes/historyPart { // a chunk has 64 revisions at most
+			allowed = max(allowed, min(rev+chunkEvents, s.Revision()))
+			break
+		}
+	}
 	if s.Compacted() > allowed || s.Compacted() < m.asked {
 		m.t.Fatalf("compacted to %d, allowed is %d, asked for %d", s.Compacted(), allowed, m.asked)
 	}

@@ -162,7 +162,7 @@ func (l *loader) chunk(key, value string) error {
 	if _, err := l.events(first, value); err != nil {
 		return err
 	}
-	l.s.history.closed = append(l.s.history.closed, chunkMark{first, l.millis})
+	l.s.history.add(chunkMark{first, l.millis, int64(len(value))})
 	return nil
 }
 

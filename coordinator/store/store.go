@@ -15,8 +15,8 @@ type Options struct {
 	// KeepRevisions is how many of the newest revisions history is kept for.
 	// 0: 500,000.
 	KeepRevisions uint64
-	// KeepMillis is for how many milliseconds history is kept; what drops more,
-	// this or KeepRevisions, decides. 0: 3,600,000.
+	// KeepMillis is for how many milliseconds history is kept; what drops most,
+	// this, KeepRevisions or a quarter of QuotaBytes, decides. 0: 3,600,000.
 	KeepMillis int64
 	// Disposable says whether a record of the lock or election space means no
 	// more than its absence would; such a record is removed, without an event,
