@@ -146,6 +146,12 @@ func (cl *claim) cancel(err error) {
 			return
 		}
 	}
+	cl.withdraw()
+}
+
+// withdraw has the cell forget the claim. Needs mu.
+func (cl *claim) withdraw() {
+	s, c := cl.s, cl.s.c
 	s.enqueue("cancel claim", cl.name(), func(seq, acked uint64) *api.Request {
 		return &api.Request{Op: &api.Request_CancelClaim{CancelClaim: &api.CancelClaimRequest{
 			Cell: c.cfg.Cell, Session: uint64(s.id), Sequence: seq, Acked: acked, ClaimSequence: cl.seq,
@@ -216,6 +222,38 @@ func (s *Session) resendClaims(l *link) {
 		cl.call = &call{op: cl.op, name: cl.name(), kind: repeatable, session: s, sent: true,
 			req: &api.Request{Op: cl.req.Op}, finish: cl.answered}
 		s.c.enqueue(cl.call)
+	}
+}
+
+// askForGrants repeats the claims that were granted, when the cell could not
+// list what the session has: the answer may be too large. Those that wait are
+// repeated anyway. Needs mu.
+func (s *Session) askForGrants() {
+	for _, seq := range s.claimsInOrder() {
+		if cl := s.claims[seq]; cl.grant != nil {
+			s.c.enqueue(&call{op: cl.op, name: cl.name(), kind: ofLink, session: s,
+				req: &api.Request{Op: cl.req.Op}, finish: func(_ *api.Response, err error) { cl.confirmed(err) }})
+		}
+	}
+}
+
+// confirmed takes the answer to the repetition of a claim that was granted: the
+// grant, or why there is none any more. Needs mu.
+func (cl *claim) confirmed(err error) {
+	if err == nil || cl.grant.err != nil {
+		return
+	}
+	refused, _ := err.(*Error)
+	switch {
+	case refused != nil && refused.Code == CodeSequenceTooOld:
+		cl.grant.endedUnheard(cl.op, nil) // nothing is remembered of it
+	case refused != nil && (refused.Code == CodeClaimBroken || refused.Code == CodeClaimTransferred || refused.Code == CodeClaimCancelled):
+		cl.grant.ended(refused)
+	default:
+		// What cannot be had confirmed is not believed in. The cell may have it
+		// still, and then nobody else would get it.
+		cl.grant.end(err)
+		cl.withdraw()
 	}
 }
 

@@ -79,6 +79,52 @@ func TestQueuedClaimEndsUnheard(t *testing.T) {
 	})
 }
 
+// The list of what a session has may be too large for an answer, or fail for
+// another reason. A grant that ended unheard is not believed in for that.
+func TestGrantEndsUnheardAndUnlisted(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		s, other := open(t, c), open(t, c)
+		gone, stays := take(t, s, "gone"), take(t, s, "stays")
+		broken, leads := take(t, s, "broken"), lead(t, s, "leads", "")
+		unsure := take(t, s, "unsure")
+		if err := take(t, s, "last").Unlock(t.Context()); err != nil { // acknowledges those before it
+			t.Fatal(err)
+		}
+		away(f, 0, func() {
+			for _, x := range f.claims {
+				if x.granted && x.token == uint64(gone.Token()) {
+					f.drop(x)
+					break
+				}
+			}
+			operatorBreaks(f, "broken", "it hung")
+			f.oust(f.elections["leads"].leader, api.EndReason_END_TRANSFERRED, api.Code_CLAIM_TRANSFERRED, "to another")
+			for _, n := range f.nodes {
+				n.hook = func(r *api.Request) fault {
+					switch {
+					case r.GetAttachSession() != nil:
+						return fault{refuse: &api.Error{Code: api.Code_LIMIT_REACHED, Message: "the answer is too large"}}
+					case r.GetAcquire().GetSession() == uint64(s.ID()) && r.GetAcquire().GetItems()[0].GetName() == "unsure":
+						return fault{refuse: &api.Error{Code: api.Code_INTERNAL}}
+					}
+					return fault{}
+				}
+			}
+		})
+		time.Sleep(5 * time.Second)
+		want(t, "broken", broken.Err(), ErrBroken)
+		want(t, "leads", leads.Err(), ErrTransferred)
+		want(t, "gone", gone.Err(), ErrBroken)
+		if unsure.Err() == nil || stays.Err() != nil || s.Err() != nil {
+			t.Errorf("what cannot be confirmed: %v; what stays: %v; the session: %v", unsure.Err(), stays.Err(), s.Err())
+		}
+		take(t, other, "unsure") // it was given back
+		if err := stays.Unlock(t.Context()); err != nil {
+			t.Errorf("what stays is not held: %v", err)
+		}
+	})
+}
+
 // A node that lags tells of a grant that had ended when another node listed the
 // claims. Whoever has seen that list believes in no grant older than it.
 func TestGrantThatWasGoneBefore(t *testing.T) {

@@ -475,6 +475,11 @@ func (f *fakeCell) once(session, seq, acked uint64, do func() *api.Response) *ap
 	if r := s.replies[seq]; r != nil {
 		return &api.Response{Error: r.Error, Result: r.Result}
 	}
+	for _, e := range s.ended { // late outcomes are remembered
+		if e.GetSequence() == seq {
+			return &api.Response{Error: e.GetError()}
+		}
+	}
 	if seq <= s.acked {
 		return refusal(api.Code_SEQUENCE_TOO_OLD, "acknowledged and forgotten")
 	}

@@ -160,8 +160,12 @@ func (s *Session) attach(l *link, now time.Duration) {
 		req: &api.Request{Op: &api.Request_AttachSession{AttachSession: &api.AttachSessionRequest{Cell: s.c.cfg.Cell, Session: uint64(s.id)}}},
 	}
 	ca.finish = func(resp *api.Response, err error) {
-		if err == nil {
+		switch {
+		case err == nil:
 			s.attached(resp.GetAttachSession())
+		case s.err == nil:
+			s.c.log.Warn().Uint64("session", uint64(s.id)).Err(err).Msg("what the session holds was not told: each of its grants is asked for")
+			s.askForGrants()
 		}
 	}
 	s.c.enqueue(ca)
