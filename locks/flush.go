@@ -273,7 +273,7 @@ func (t *Table) Check(now sessions.Time, open func(sessions.ID) bool) error {
 
 func (t *Table) checkLock(l *Lock, now sessions.Time, waiting map[*Claim]bool) error {
 	var used uint32
-	weight, permits := 0, 0
+	weight, permits := 0, int32(0)
 	count := func(p *part) error {
 		if p.item.Mode == Permits {
 			permits++
@@ -301,7 +301,7 @@ func (t *Table) checkLock(l *Lock, now sessions.Time, waiting map[*Claim]bool) e
 	if used != l.used || len(l.holders) > 0 && l.holders[0].item.Mode == Permits && used > l.holders[0].item.Capacity {
 		return fmt.Errorf("%d permits in use, %d counted", used, l.used)
 	}
-	n, order := 0, uint64(0)
+	n, order := int32(0), uint64(0)
 	for p := l.head; p != nil; p = p.next {
 		n++
 		waiting[p.claim] = true
@@ -319,6 +319,9 @@ func (t *Table) checkLock(l *Lock, now sessions.Time, waiting map[*Claim]bool) e
 	}
 	if n != l.waiting || permits != l.permits || weight != l.weight {
 		return fmt.Errorf("%d waiters, %d counted; %d for permits, %d counted; %d bytes held, %d counted", n, l.waiting, permits, l.permits, weight, l.weight)
+	}
+	if err := l.checkPlaces(); err != nil {
+		return err
 	}
 	if len(l.holders) > MaxHolders || len(l.holders) > 1 && weight > MaxHeldBytes {
 		return fmt.Errorf("%d holders with %d bytes", len(l.holders), weight)

@@ -78,11 +78,12 @@ type Lock struct {
 	Name Name
 
 	holders    []*part
-	head, tail *part // the queue
-	waiting    int   // its length
-	weight     int   // of the holders' labels and values
-	permits    int   // how many of holders and waiters are for permits
-	token      Token // the newest that was granted
+	head, tail *part   // the queue
+	places     *places // of a long queue, once they were needed
+	waiting    int32   // its length
+	permits    int32   // how many of holders and waiters are for permits
+	weight     int     // of the holders' labels and values
+	token      Token   // the newest that was granted
 	last       Tenure
 
 	delayed sessions.Time // nobody is granted until Expire ends the delay, at this time; 0: no delay
@@ -108,7 +109,7 @@ func newLock(n Name) *Lock {
 }
 
 // Waiting is how many claims wait for the lock.
-func (l *Lock) Waiting() int { return l.waiting }
+func (l *Lock) Waiting() int { return int(l.waiting) }
 
 // Holders is how many claims hold it.
 func (l *Lock) Holders() int { return len(l.holders) }
@@ -165,26 +166,44 @@ func (l *Lock) admits(it Item, weight int) bool {
 // enqueue puts a claim behind all that go before it: the last place, unless it
 // has a smaller rank than others.
 func (l *Lock) enqueue(p *part) {
-	p.prev, p.next = l.tail, nil
-	for p.prev != nil && (p.prev.claim.Rank > p.claim.Rank || planted.On(planted.LastComeFirstServed)) {
-		p.prev, p.next = p.prev.prev, p.prev
-	}
+	p.prev = l.ahead(p)
 	if p.prev != nil {
-		p.prev.next = p
+		p.next, p.prev.next = p.prev.next, p
 	} else {
-		l.head = p
+		p.next, l.head = l.head, p
 	}
 	if p.next != nil {
 		p.next.prev = p
 	} else {
 		l.tail = p
 	}
+	if l.places != nil {
+		l.places.add(p)
+	}
 	l.waiting++
 	l.count(p.item, 1)
 }
 
+// ahead is whom a newcomer stands behind, nil for nobody.
+func (l *Lock) ahead(p *part) *part {
+	q := l.tail
+	switch {
+	case planted.On(planted.LastComeFirstServed):
+		return nil
+	case q == nil || q.claim.Rank <= p.claim.Rank:
+		return q
+	}
+	if s := l.long(); s != nil {
+		return s.ahead(p)
+	}
+	for q != nil && q.claim.Rank > p.claim.Rank {
+		q = q.prev
+	}
+	return q
+}
+
 // count keeps account of those that are for permits.
-func (l *Lock) count(it Item, by int) {
+func (l *Lock) count(it Item, by int32) {
 	if it.Mode == Permits {
 		l.permits += by
 		l.capacity = it.Capacity
@@ -204,6 +223,11 @@ func (l *Lock) dequeue(p *part) {
 	}
 	p.prev, p.next = nil, nil
 	l.waiting--
+	if l.waiting < longWalk/2 {
+		l.places = nil
+	} else if l.places != nil {
+		l.places.remove(p)
+	}
 	l.count(p.item, -1)
 }
 

@@ -165,7 +165,7 @@ func (t *Table) refuse(q Request) error {
 		if q.Try && (l.head != nil || !l.admits(it, q.Labels.Bytes()+len(q.Value))) {
 			return t.refusal(l, ErrHeld, "")
 		}
-		if l.waiting >= t.limits.Waiters {
+		if l.Waiting() >= t.limits.Waiters {
 			return t.refusal(l, ErrTooMany, fmt.Sprintf("has %d waiters, which is the limit", l.waiting))
 		}
 	}
@@ -173,7 +173,7 @@ func (t *Table) refuse(q Request) error {
 }
 
 func (t *Table) refusal(l *Lock, err error, what string) *Refusal {
-	r := &Refusal{Err: err, Name: l.Name, Position: l.waiting + 1}
+	r := &Refusal{Err: err, Name: l.Name, Position: l.Waiting() + 1}
 	if len(l.holders) > 0 {
 		c := l.holders[0].claim
 		r.Holder, r.Token, r.Since, r.Labels = c.ID.Session, c.Token, c.Since, c.Labels
@@ -525,15 +525,7 @@ func (t *Table) Expire(at Step) *Claim {
 func (t *Table) Position(c *Claim) int {
 	place := 0
 	for i := range c.parts {
-		p := &c.parts[i]
-		n := p.lock.waiting
-		if p.next != nil { // not the last, as a new claim is: count
-			n = 1
-			for q := p.prev; q != nil; q = q.prev {
-				n++
-			}
-		}
-		place = max(place, n)
+		place = max(place, c.parts[i].lock.place(&c.parts[i]))
 	}
 	return place
 }
