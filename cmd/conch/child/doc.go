@@ -19,7 +19,9 @@
 //	 4. When the lock is lost the group gets SIGTERM (and SIGCONT, so that a
 //	    stopped process hears it) at once, and what is left after KillAfter gets
 //	    SIGKILL. The guard knows the lock's deadline too, and does the same by
-//	    itself when conch is stopped or too slow to do it in time.
+//	    itself when conch is stopped or too slow to do it in time. A guard that was
+//	    stopped itself, or does not obey for another reason, is killed two seconds
+//	    after KillAfter, and CMD with it: conch never waits for the guard to read.
 //	 5. When the socket ends, conch is dead, nobody would notice the loss of the
 //	    lock any more, and the guard kills every descendant.
 //	 6. When the guard is killed, the kernel kills CMD (parent-death signal), and

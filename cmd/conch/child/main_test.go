@@ -36,7 +36,8 @@ func TestMain(m *testing.M) {
 
 // playConch runs its arguments as the command. The lock is lost when the pipe
 // at descriptor CHILD_LOST ends; its deadline is CHILD_DEADLINE after the start,
-// or rolls ahead with CHILD_ROLLING.
+// or rolls ahead with CHILD_ROLLING. CHILD_EVERY is the time between questions
+// for it, each of which puts a byte into the file CHILD_ASKED.
 func playConch(args []string) int {
 	signals, stop := Listen()
 	defer stop()
@@ -52,6 +53,22 @@ func playConch(args []string) int {
 	if d, err := time.ParseDuration(os.Getenv("CHILD_ROLLING")); err == nil {
 		spec.Deadline = func() time.Time { return time.Now().Add(d) }
 		spec.DeadlineEvery = d / 10
+	}
+	if d, err := time.ParseDuration(os.Getenv("CHILD_EVERY")); err == nil {
+		spec.DeadlineEvery = d
+	}
+	if name := os.Getenv("CHILD_ASKED"); name != "" {
+		asked, err := os.Create(name)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer asked.Close()
+		deadline := spec.Deadline
+		spec.Deadline = func() time.Time {
+			_, _ = asked.Write([]byte{'.'})
+			return deadline()
+		}
 	}
 	if fd, err := strconv.Atoi(os.Getenv("CHILD_LOST")); err == nil {
 		syscall.CloseOnExec(fd)

@@ -15,6 +15,15 @@ type order struct {
 	Stop     bool   `json:",omitempty"` // the lock is lost
 }
 
+// replaces says whether old, when it was not sent, need not be after o: a later
+// deadline is the one that counts, and of the same signal twice one is enough.
+// The place that matters is the last: stopped and continued is not continued
+// and stopped.
+func (o order) replaces(old order) bool {
+	return o.Start == nil && old.Start == nil && o.Signal == old.Signal &&
+		(o.Deadline != 0) == (old.Deadline != 0) && o.Stop == old.Stop
+}
+
 // start is how the guard runs CMD. CMD's words are the guard's own arguments
 // and its environment is the guard's: neither needs to be valid UTF-8.
 type start struct {

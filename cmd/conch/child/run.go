@@ -3,7 +3,6 @@
 package child
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/signal"
@@ -26,7 +25,7 @@ const guardSlack = 2 * time.Second
 type runner struct {
 	spec   Spec
 	guard  *os.Process
-	orders *json.Encoder
+	orders outbox
 	tty    *terminal        // nil without one
 	cmd    int              // process id of CMD and of its group, 0 before it runs
 	fore   bool             // CMD's group was made the foreground group
@@ -54,9 +53,9 @@ func Run(s Spec) (Result, error) {
 		defer signal.Reset(syscall.SIGTTOU)
 		defer r.takeTerminal()
 	}
-	r.orders = json.NewEncoder(socket)
+	r.orders = outbox{socket: socket}
 	r.fore = r.tty.mine() && len(r.tty.others()) == 0
-	r.order(order{
+	r.orders.send(order{
 		Start:    &start{Path: []byte(s.Path), KillAfter: s.KillAfter, Foreground: r.fore},
 		Deadline: r.deadline(),
 	})
@@ -106,6 +105,10 @@ func (r *runner) loop(notices <-chan notice) error {
 	}
 	signals := (<-chan os.Signal)(nil) // what comes before CMD runs waits in the channel
 	for {
+		var again <-chan time.Time
+		if r.orders.full() {
+			again = time.After(outboxRetry)
+		}
 		select {
 		case n, ok := <-notices:
 			switch {
@@ -131,8 +134,10 @@ func (r *runner) loop(notices <-chan notice) error {
 			r.lose()
 		case <-beat:
 			if at := r.deadline(); at != 0 {
-				r.order(order{Deadline: at})
+				r.orders.send(order{Deadline: at})
 			}
+		case <-again:
+			r.orders.flush()
 		case <-r.hang:
 			r.hang = nil
 			_ = r.guard.Kill()
@@ -141,11 +146,13 @@ func (r *runner) loop(notices <-chan notice) error {
 }
 
 // lose has the guard stop everything. A guard that does not, because somebody
-// stopped it, is killed, and CMD with it.
+// stopped it, is killed, and CMD with it, whether or not the order reached it.
 func (r *runner) lose() {
 	r.result.Lost = true
-	r.hang = time.After(r.spec.KillAfter + guardSlack)
-	r.order(order{Stop: true})
+	if r.hang == nil {
+		r.hang = time.After(r.spec.KillAfter + guardSlack)
+	}
+	r.orders.send(order{Stop: true})
 }
 
 func (r *runner) received(sig syscall.Signal) {
@@ -159,7 +166,7 @@ func (r *runner) received(sig syscall.Signal) {
 	case syscall.SIGCONT:
 		r.tstp = false
 	}
-	r.order(order{Signal: int(sig)})
+	r.orders.send(order{Signal: int(sig)})
 	switch sig {
 	case syscall.SIGTERM, syscall.SIGHUP: // a stopped command hears it when it is continued
 		r.received(syscall.SIGCONT)
@@ -200,7 +207,7 @@ func (r *runner) stopped(sig syscall.Signal) {
 	if wantsTerminal && r.tty.mine() { // conch has it to give
 		r.tty.give(r.cmd)
 		r.fore = true
-		r.order(order{Signal: int(syscall.SIGCONT)})
+		r.orders.send(order{Signal: int(syscall.SIGCONT)})
 		return
 	}
 	had := r.takeTerminal()
@@ -253,6 +260,3 @@ func (r *runner) guardDied() {
 		}
 	})
 }
-
-// order tells the guard; when it is dead the notices end, which loop sees.
-func (r *runner) order(o order) { _ = r.orders.Encode(o) }
