@@ -95,20 +95,34 @@ func (p proc) send(sig unix.Signal) {
 //
 // A process that was sent SIGKILL cannot fork any more, so a round misses only
 // what was forked before it and appeared after the listing. That comes to this
-// process when its parent dies, and every death here starts another round.
+// process when its parent dies, and after deaths here there is another round.
 func sweep(seen func(pid int, status unix.WaitStatus)) {
 	for {
 		for _, p := range descendants() {
 			p.send(unix.SIGKILL)
 		}
+		if !reapDead(seen) {
+			return
+		}
+	}
+}
+
+// reapDead waits until a child is dead, and reaps all that are by then: a
+// listing of all processes for each one that died would take too long when
+// there are hundreds. It returns false when no child is left.
+func reapDead(seen func(pid int, status unix.WaitStatus)) (left bool) {
+	for options := 0; ; {
 		var status unix.WaitStatus
-		pid, err := unix.Wait4(-1, &status, 0, nil)
+		pid, err := unix.Wait4(-1, &status, options, nil)
 		switch {
 		case err == unix.EINTR:
-		case err != nil: // ECHILD: none left
-			return
+		case err != nil: // ECHILD
+			return false
+		case pid == 0: // the rest lives
+			return true
 		default:
 			seen(pid, status)
+			options = unix.WNOHANG
 		}
 	}
 }
