@@ -342,18 +342,8 @@ func (c *Client) adopt(l *link) {
 	for _, s := range c.sessionsInOrder() {
 		s.attach(l, now)
 	}
-	// 2. Everything unanswered, unchanged, in its first order. A pause holds
-	// when the cell is overloaded, not when it was the other node that could
-	// not serve.
-	for _, ca := range c.callsInOrder() {
-		if ca.delayed && ca.refusal.Code != CodeOverloaded {
-			ca.due = now // the keeper sends it
-			heap.Init(&c.delayed)
-		}
-		if !ca.delayed && ca.kind != ofLink {
-			l.push(outgoing{req: ca.req, call: ca})
-		}
-	}
+	// 2. Everything unanswered.
+	c.resend(l, now)
 	for _, s := range c.sessionsInOrder() {
 		s.resendClaims(l)
 	}
@@ -364,6 +354,21 @@ func (c *Client) adopt(l *link) {
 	l.start()
 	l.nudge()
 	c.wakeBy(now)
+}
+
+// resend sends everything unanswered on a new link, unchanged, in its first
+// order. A pause holds when the cell is overloaded, not when it was the other
+// node that could not serve. Needs mu.
+func (c *Client) resend(l *link, now time.Duration) {
+	for _, ca := range c.callsInOrder() {
+		if ca.delayed && ca.refusal.Code != CodeOverloaded {
+			ca.due = now // the keeper sends it
+		}
+		if !ca.delayed && ca.kind != ofLink {
+			l.push(outgoing{req: ca.req, call: ca})
+		}
+	}
+	heap.Init(&c.delayed)
 }
 
 // drop forgets a failed link.

@@ -1,0 +1,58 @@
+package sdk
+
+import (
+	"container/heap"
+	"testing"
+	"time"
+
+	"github.com/conch-lock/conch/api"
+)
+
+// bareClient is a client without goroutines, and a link of it that nobody reads.
+func bareClient() (*Client, *link) {
+	start := time.Now()
+	c := &Client{
+		cfg:   Config{Now: func() time.Duration { return time.Since(start) + time.Hour }},
+		calls: make(map[uint64]*call), poke: make(chan struct{}, 1), wakeAt: never,
+	}
+	return c, &link{c: c, wake: make(chan struct{}, 1)}
+}
+
+// TestResendsManyDelayed: on a new connection the heap of delayed calls is put
+// in order once, however many there are. A quarter of the work of doing so for
+// each of them is far more than all of it may take.
+func TestResendsManyDelayed(t *testing.T) {
+	const n = 10_000
+	c, l := bareClient()
+	now := c.cfg.Now()
+	for i := range n {
+		ca := &call{kind: repeatable, req: &api.Request{}, delayed: true, due: now + time.Hour + time.Duration(i), refusal: &Error{Code: CodeNoLeader}}
+		if i%2 == 0 {
+			ca.refusal.Code = CodeOverloaded
+		}
+		c.number(ca)
+		heap.Push(&c.delayed, ca)
+	}
+	least := never
+	for range 5 { // it may be held up
+		start := time.Now()
+		c.resend(l, now)
+		took := time.Since(start)
+		start = time.Now()
+		for range n / 8 {
+			heap.Init(&c.delayed)
+		}
+		most := time.Since(start)
+		if least = min(least, took-most); least < 0 {
+			break
+		}
+	}
+	if least >= 0 {
+		t.Errorf("it took %v longer than to put the heap in order %d times", least, n/8)
+	}
+	for i := range n {
+		if ca := heap.Pop(&c.delayed).(*call); (ca.due == now) != (i < n/2) {
+			t.Fatalf("call %d in order is due %v from now", i, ca.due-now)
+		}
+	}
+}
