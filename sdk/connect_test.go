@@ -56,3 +56,33 @@ func TestResendsManyDelayed(t *testing.T) {
 		}
 	}
 }
+
+// TestQueueIsCompactedSeldom: requests without a call, such as watches, cannot be
+// dropped; looking for those that can takes a part of each that comes at most.
+// What nobody waits for any more does not pile up.
+func TestQueueIsCompactedSeldom(t *testing.T) {
+	const n = 50_000
+	c, l := bareClient()
+	at, times := 0, 0
+	for range n {
+		l.add(outgoing{req: &api.Request{}})
+		if l.compactAt != at {
+			at = l.compactAt
+			times++
+		}
+	}
+	if times > 8 || l.compactAt < n || len(l.queue) != n {
+		t.Errorf("%d requests are queued, compacted %d times and next at %d", len(l.queue), times, l.compactAt)
+	}
+	for range 4 * n {
+		l.add(outgoing{req: &api.Request{}, call: &call{over: true}})
+	}
+	if len(l.queue) > 2*n+1 {
+		t.Errorf("%d requests are queued, of which %d are waited for", len(l.queue), n)
+	}
+	for c.link = l; l.next() != nil; {
+	}
+	if l.add(outgoing{req: &api.Request{}}); l.compactAt != 0 {
+		t.Errorf("an empty queue is compacted from %d on", l.compactAt)
+	}
+}

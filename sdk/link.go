@@ -43,6 +43,7 @@ type link struct {
 	// Guarded by Client.mu.
 	leader       *api.LeaderHint
 	queue        []outgoing
+	compactAt    int           // length of the queue from which on it is compacted
 	beats        []*Session    // to be kept alive by the next frame
 	inFlight     int           // calls sent and unanswered
 	onceInFlight int           // those of them that cannot be repeated
@@ -177,7 +178,7 @@ func (l *link) push(o outgoing) {
 
 // add queues a request. Needs mu.
 func (l *link) add(o outgoing) {
-	if len(l.queue) > 4*frameRequests && len(l.queue) > 2*len(l.c.calls) {
+	if len(l.queue) > max(4*frameRequests, l.compactAt) {
 		l.compact()
 	}
 	l.queue = append(l.queue, o)
@@ -187,7 +188,8 @@ func (l *link) add(o outgoing) {
 func (l *link) idle() bool { return l.inFlight == 0 && len(l.queue) == 0 && len(l.beats) == 0 }
 
 // compact drops requests that nobody waits for any more, which would pile up
-// while the peer does not read. Needs mu.
+// while the peer does not read. It is done again when as many have come as it
+// left. Needs mu.
 func (l *link) compact() {
 	kept := l.queue[:0]
 	for _, o := range l.queue {
@@ -196,7 +198,7 @@ func (l *link) compact() {
 		}
 	}
 	clear(l.queue[len(kept):])
-	l.queue = kept
+	l.queue, l.compactAt = kept, 2*len(kept)
 }
 
 // nudge wakes the writer.
@@ -335,7 +337,7 @@ func (l *link) next() *api.ClientFrames {
 	case len(held) > 0:
 		l.queue = append(held, l.queue...)
 	case len(l.queue) == 0:
-		l.queue = nil
+		l.queue, l.compactAt = nil, 0
 	}
 	if len(frame.Requests) == 0 {
 		return nil
