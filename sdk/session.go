@@ -297,10 +297,10 @@ func (s *Session) Close(ctx context.Context) error {
 	c := s.c
 	c.mu.Lock()
 	s.shut()
-	closed := s.closed
+	lost, closed := s.err != ErrSessionClosed, s.closed
 	c.mu.Unlock()
-	if closed == nil {
-		return nil // lost before
+	if lost {
+		return nil
 	}
 	select {
 	case <-closed:

@@ -241,6 +241,21 @@ func TestReasonsAreTyped(t *testing.T) {
 	})
 }
 
+// A session that has expired is over: closing it waits for nobody.
+func TestCloseOfWhatExpired(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		s := open(t, c)
+		f.unplug()
+		<-s.Done()
+		want(t, "session", s.Err(), ErrSessionExpired)
+		start := time.Now()
+		if err := s.Close(t.Context()); err != nil || time.Since(start) != 0 {
+			t.Errorf("closing it took %v and returned %v", time.Since(start), err)
+		}
+		f.plug()
+	})
+}
+
 func TestKeepAlivesAreBatched(t *testing.T) {
 	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
 		for range 100 {
