@@ -232,6 +232,16 @@ func (f *fakeCell) rangeElections(q *api.RangeRequest) *api.Response {
 	return &api.Response{Result: &api.Response_Range{Range: out}}
 }
 
+// forget deletes the record of an election that nobody leads. Needs mu.
+func (f *fakeCell) forget(name string) {
+	f.revision++
+	delete(f.elections, name)
+	f.log = append(f.log, fakeEvent{api.Space_ELECTIONS, &api.WatchEvent{
+		Deleted: true, Kv: &api.KeyValue{Key: []byte(name), ModRevision: f.revision}, UnixMs: 1,
+	}})
+	f.spread()
+}
+
 // change has the leader proclaim another value. Needs mu.
 func (f *fakeCell) change(name, value string) {
 	e := f.elections[name]

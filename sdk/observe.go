@@ -138,8 +138,12 @@ func (c *Client) observe(ctx context.Context, names KeyRange, opts []ObserveOpti
 				return
 			}
 			for _, e := range batch.Events {
-				if e.Deleted || e.KV.ModRevision < seen.from {
-					continue // an election is forgotten after nobody has led it for long; or it was read
+				if e.KV.ModRevision < seen.from {
+					continue // it was read
+				}
+				if e.Deleted {
+					seen.forget(e.KV)
+					continue
 				}
 				change, err := seen.take(e.KV, e.Time)
 				if !yield(change, err) || err != nil {
@@ -227,6 +231,14 @@ func (c *Client) unchanged(ctx context.Context, names KeyRange, seen *observer, 
 type observer struct {
 	from      uint64 // everything from this revision on is told
 	elections map[string]standing
+	forgotten uint64 // revision in which an election was forgotten last
+}
+
+// forget takes in that the cell has forgotten an election, which it does when
+// nobody has led it for long.
+func (o *observer) forget(kv KeyValue) {
+	delete(o.elections, kv.Key)
+	o.forgotten = max(o.forgotten, kv.ModRevision)
 }
 
 // standing is how an election was seen last.
@@ -244,7 +256,11 @@ func (o *observer) take(kv KeyValue, at time.Time) (LeaderChange, error) {
 	}
 	before, known := o.elections[kv.Key]
 	now := standing{create: kv.CreateRevision, term: info.Term, revision: kv.ModRevision, token: info.Token, led: info.Leader != nil}
-	if why := now.after(before, known, o.from); why != "" {
+	why := now.after(before, known, o.from)
+	if why == "" && !known && now.revision < o.forgotten {
+		why = "it is a repeat" // of what is forgotten: revisions come in order
+	}
+	if why != "" {
 		return LeaderChange{}, &Error{Op: "observe", Name: shorten(kv.Key), Code: CodeInternal, Revision: kv.ModRevision,
 			Message: fmt.Sprintf("revision %d, term %d does not follow revision %d, term %d: %s", now.revision, now.term, before.revision, before.term, why)}
 	}

@@ -239,6 +239,53 @@ func TestObserveFindsGaps(t *testing.T) {
 	})
 }
 
+// An election that the cell has forgotten begins again, and its observer goes on.
+func TestObserveForgotten(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		s := open(t, c)
+		told := make(chan string, 100)
+		go seen(c.ObservePrefix(t.Context(), "e"), told)
+		synctest.Wait()
+		for i := range 3 {
+			if err := lead(t, s, "e1", fmt.Sprint(i)).Resign(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			f.with(func() { f.forget("e1") })
+			expect(t, told, fmt.Sprintf("e1 elected 1 %d", i), "e1 vacant 1")
+		}
+	})
+}
+
+// TestObserverForgets: of what the cell has forgotten the observer keeps nothing,
+// and knows a repeat of it still.
+func TestObserverForgets(t *testing.T) {
+	o := observer{from: 10, elections: map[string]standing{}}
+	take := func(name string, revision uint64) error {
+		b, err := (&api.ElectionInfo{Name: name, Term: 1, Token: revision, Leader: &api.Leader{Token: revision, SinceRevision: revision}}).MarshalVT()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = o.take(KeyValue{Key: name, Value: b, CreateRevision: revision, ModRevision: revision}, time.Time{})
+		return err
+	}
+	for i := range uint64(100) {
+		name, at := fmt.Sprint(i), 10+3*i
+		if err := take(name, at); err != nil {
+			t.Fatal(err)
+		}
+		o.forget(KeyValue{Key: name, ModRevision: at + 1})
+		if err := take(name, at); err == nil {
+			t.Fatal("the beginning of what is forgotten is taken for another one")
+		}
+	}
+	if len(o.elections) != 0 {
+		t.Errorf("it remembers %d elections that are forgotten", len(o.elections))
+	}
+	if err := take("0", 400); err != nil {
+		t.Errorf("one that begins again: %v", err)
+	}
+}
+
 // TestAfter: which record may follow which.
 func TestAfter(t *testing.T) {
 	first := standing{create: 10, term: 1, revision: 10, token: 4, led: true}
