@@ -25,12 +25,18 @@ const (
 	// calmTimeout is how long a move waits for requests that cannot be
 	// repeated to be answered on the old connection.
 	calmTimeout = time.Second
+	// A connection that lives for less than settled is followed by another one
+	// after a pause only, which grows while that goes on.
+	settled    = time.Second
+	firstPause = 20 * time.Millisecond
+	mostPause  = 500 * time.Millisecond
 )
 
 // manage keeps the client connected until it is closed. It owns the links.
 func (c *Client) manage(l *link) {
 	defer c.wg.Done()
 	var old *link // that the client has just moved away from
+	pause := newBackoff(firstPause, mostPause)
 	for {
 		if l == nil {
 			if l = c.connect(c.ctx); l == nil {
@@ -49,10 +55,25 @@ func (c *Client) manage(l *link) {
 			c.drop(l)
 			l.shut()
 			c.avoid = l.endpoint
+			if c.cfg.Now()-l.adopted >= settled {
+				pause.Reset()
+			} else {
+				c.rest(pause.NextBackOff())
+			}
 		}
 		if l = next; l == nil && c.ctx.Err() != nil {
 			return
 		}
+	}
+}
+
+// rest waits, unless the client is closed.
+func (c *Client) rest(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.ctx.Done():
 	}
 }
 

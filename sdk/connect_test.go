@@ -86,3 +86,34 @@ func TestQueueIsCompactedSeldom(t *testing.T) {
 		t.Errorf("an empty queue is compacted from %d on", l.compactAt)
 	}
 }
+
+// TestPausesWhenConnectionsBreak: a cell whose nodes greet and hang up is not
+// asked without a pause, and one that has recovered is found again soon.
+func TestPausesWhenConnectionsBreak(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		s := open(t, c)
+		broken := 0
+		f.with(func() {
+			for _, n := range f.nodes {
+				n.hook = func(*api.Request) fault {
+					broken++
+					return fault{lose: true, kill: broken <= 1000}
+				}
+			}
+		})
+		f.cut("n1:1")
+		time.Sleep(5 * time.Second)
+		f.with(func() {
+			if broken < 5 || broken > 50 {
+				t.Errorf("%d connections in 5 s", broken)
+			}
+			for _, n := range f.nodes {
+				n.hook = nil
+			}
+		})
+		time.Sleep(time.Second)
+		if s.State() != Healthy {
+			t.Errorf("a second after the cell is well again: %v, %v", s.State(), s.Err())
+		}
+	})
+}
