@@ -12,8 +12,15 @@ const unlockTimeout = 5 * time.Second
 
 // sharedSession is the session that all calls of Do and Lead have in common.
 type sharedSession struct {
-	session *Session      // nil: none, or being opened
-	opening chan struct{} // closed when the opening is over; nil: nobody opens
+	session *Session // nil: none, or being opened
+	opening *opening // nil: nobody opens
+}
+
+// opening is the attempt of one caller to open the shared session, for which the
+// others wait.
+type opening struct {
+	over chan struct{} // closed when it is over
+	err  error         // why it failed for all who wait; valid once it is over
 }
 
 // Do takes the lock, runs fn and releases the lock again. The context that fn
@@ -74,21 +81,27 @@ func (c *Client) sharedSession(ctx context.Context) (*Session, error) {
 			c.mu.Unlock()
 			return s, nil
 		}
-		opening := c.shared.opening
-		if opening == nil {
-			opening = make(chan struct{})
-			c.shared = sharedSession{opening: opening}
+		o := c.shared.opening
+		if o == nil {
+			o = &opening{over: make(chan struct{})}
+			c.shared = sharedSession{opening: o}
 			c.mu.Unlock()
 			s, err := c.NewSession(ctx, WithTTL(c.cfg.SessionTTL))
 			c.mu.Lock()
 			c.shared = sharedSession{session: s}
 			c.mu.Unlock()
-			close(opening)
+			if ctx.Err() == nil { // else another one may have more time
+				o.err = err
+			}
+			close(o.over)
 			return s, err
 		}
 		c.mu.Unlock()
 		select {
-		case <-opening:
+		case <-o.over:
+			if o.err != nil {
+				return nil, o.err
+			}
 		case <-ctx.Done():
 			return nil, &waitError{op: "open session", ctx: causeOf(ctx), reason: c.trouble()}
 		}

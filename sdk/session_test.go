@@ -429,6 +429,47 @@ func TestDo(t *testing.T) {
 	})
 }
 
+// Who waits for the shared session is told why it was not opened, and asks no
+// more, unless the one who opened it ran out of time.
+func TestSharedSessionIsRefused(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		const n = 50
+		opens := 0
+		hook := func(r *api.Request) fault {
+			if r.GetOpenSession() == nil {
+				return fault{}
+			}
+			if opens++; opens <= 2 {
+				return fault{lose: true}
+			}
+			return fault{refuse: &api.Error{Code: api.Code_LIMIT_REACHED, Definite: true}}
+		}
+		for e := range f.nodes {
+			f.hook(e, hook)
+		}
+		do := func(ctx context.Context, into chan<- error) {
+			into <- c.Do(ctx, "job", func(context.Context, Token) error { return nil })
+		}
+		first, others := make(chan error, 1), make(chan error, n)
+		go do(within(t, 100*time.Millisecond), first)
+		synctest.Wait()
+		for range n {
+			go do(t.Context(), others)
+		}
+		want(t, "Do of who opens", <-first, context.DeadlineExceeded)
+		synctest.Wait() // one of the others asks
+		f.cut("n1:1")   // and is answered when it asks again
+		for range n {
+			want(t, "Do", <-others, ErrLimitReached)
+		}
+		f.with(func() {
+			if opens > 5 {
+				t.Errorf("%d callers asked %d times", n+1, opens)
+			}
+		})
+	})
+}
+
 func TestManyLocksAtOnce(t *testing.T) {
 	world(t, func(c *Config) { c.MaxPending = 16 }, func(t *testing.T, f *fakeCell, c *Client) {
 		s := open(t, c)
