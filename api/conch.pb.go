@@ -51,7 +51,7 @@ const (
 	Code_NOT_HOLDER        Code = 14 // (lock, token) is not a grant of that session
 	Code_TOKEN_MISMATCH    Code = 15 // the named token is not the current one
 	Code_LOCK_NOT_FOUND    Code = 16 // nobody holds or awaits that lock; its history: nobody held it, or that is forgotten
-	Code_LIMIT_REACHED     Code = 17 // a table or queue is full
+	Code_LIMIT_REACHED     Code = 17 // a table or queue is full, or a request asks for too much at once
 	Code_NO_SPACE          Code = 18 // the state has reached its quota
 	Code_COMPACTED         Code = 19 // that revision's history is gone
 	Code_FUTURE_REVISION   Code = 20 // that revision has not happened yet
@@ -7038,7 +7038,11 @@ func (*Op_Delete) isOp_Op() {}
 
 func (*Op_Txn) isOp_Op() {}
 
-// Txn: at most 128 operations and compares in all, nesting at most 4 deep.
+// Txn: at most 128 operations and compares in all, nesting at most 4 deep. All
+// together they look at 1,048,576 records at most (counted, read, deleted and
+// compared ones, and for a past range the changes since then), return 2 MiB of
+// records (each with 32 bytes more than its key and value), and delete 65,536
+// records of 64 MiB; past that LIMIT_REACHED, and nothing has happened.
 // With a session and sequence it is exactly-once.
 type TxnRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`

@@ -93,7 +93,8 @@ var (
 	ErrCapacityMismatch = errors.New("the lock is in use with another capacity")
 	// ErrAgingMismatch: the election is in use with another aging interval.
 	ErrAgingMismatch = errors.New("the election is in use with another aging interval")
-	// ErrLimitReached: a table or a queue of the cell is full.
+	// ErrLimitReached: a table or a queue of the cell is full, or a transaction
+	// asks for too much at once.
 	ErrLimitReached = errors.New("a limit of the cell is reached")
 	// ErrNoSpace: the state of the cell has reached its quota.
 	ErrNoSpace = errors.New("the cell has reached its quota")

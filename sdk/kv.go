@@ -185,7 +185,9 @@ type DeleteResult struct {
 	Prevs    []KeyValue // of a DeleteOp that asked for them
 }
 
-// Delete deletes the keys of a range. ErrUnknownOutcome as for Put.
+// Delete deletes the keys of a range: 65,536 of 64 MiB at most, and else none
+// (ErrLimitReached); a larger range is deleted in parts, whose ends a Range with
+// a Limit finds. ErrUnknownOutcome as for Put.
 func (c *Client) Delete(ctx context.Context, keys KeyRange) (DeleteResult, error) {
 	res, err := c.txn(ctx, "delete", keys.Key, Txn{Then: []Op{DeleteOp(keys, false)}})
 	if err != nil {

@@ -7,7 +7,10 @@ import (
 )
 
 // Txn runs Then when every compare holds and Else otherwise, in one revision:
-// at most 128 compares and operations in all, nested at most 4 deep.
+// at most 128 compares and operations in all, nested at most 4 deep. Together
+// they look at 1,048,576 records at most, return 2 MiB of them (a record has 32
+// bytes more than its key and value), and delete 65,536 records of 64 MiB; past
+// that ErrLimitReached, and nothing has happened.
 type Txn struct {
 	If   []Compare
 	Then []Op

@@ -236,13 +236,14 @@ func (m *Machine) once(q Request, needed bool, f func() Reply) Reply {
 
 // remembered spells a reply for the reply cache.
 func (p *Reply) remembered() []byte {
-	b := p.append(make([]byte, 0, 32)) // enough for most
-	if len(b) > maxKept {
-		short := refuse(SequenceTooOld, fmt.Errorf("the request took effect, but its reply of %d bytes was too large to be remembered", len(b)))
-		short.Revision = p.Revision
-		b = short.append(nil)
+	if p.Txn == nil || atLeast(p.Txn) <= maxKept {
+		if b := p.append(make([]byte, 0, 32)); len(b) <= maxKept { // 32 is enough for most
+			return b
+		}
 	}
-	return b
+	short := refuse(SequenceTooOld, fmt.Errorf("the request took effect, but its reply was too large to be remembered: at most %d bytes are", maxKept))
+	short.Revision = p.Revision
+	return short.append(nil)
 }
 
 func refuseSession(err error) Reply {

@@ -117,6 +117,50 @@ func TestLargeReply(t *testing.T) {
 	}
 }
 
+// TestTransactionBudget: a transaction that asks for too much is refused, says
+// so, and leaves nothing; asked again, it has the same answer.
+func TestTransactionBudget(t *testing.T) {
+	m := newMachine(t)
+	var gets []store.Op
+	for i := range 3 {
+		key := string(rune('a' + i))
+		give(t, m, &Txn{Txn: store.Txn{Success: []store.Op{{Put: &store.PutOp{Key: key, Value: make([]byte, store.MaxReturned/3)}}}}})
+		gets = append(gets, store.Op{Range: &store.Query{Key: key}})
+	}
+	revision := m.Store().Revision()
+	put := store.Op{Put: &store.PutOp{Key: "d"}}
+	o := &Txn{Request: Request{1, 1, 0}, Txn: store.Txn{Success: append([]store.Op{put}, gets...)}}
+	for _, p := range give(t, m, o, o) {
+		if p.Code != LimitReached || !strings.Contains(p.Message, "at most") || !strings.Contains(p.Message, "nothing happened") {
+			t.Errorf("%v: %s", p.Code, p.Message)
+		}
+	}
+	if now := m.Store().Revision(); now != revision {
+		t.Errorf("revision %d, want %d", now, revision)
+	}
+	o = &Txn{Request: Request{1, 2, 0}, Txn: store.Txn{Success: append([]store.Op{put}, gets[:2]...)}}
+	if p := give(t, m, o); p[0].Code != OK || p[0].Revision != revision+1 {
+		t.Errorf("%+v", p[0])
+	}
+}
+
+// TestRememberedSize: what a result is reckoned to have at least, it has, and not
+// much less.
+func TestRememberedSize(t *testing.T) {
+	r := store.Record{Key: "key", Value: strings.Repeat("v", 50), Create: 2, Mod: 3, Version: 1}
+	results := []store.OpResult{
+		{Range: &store.RangeResult{Records: []store.Record{r, r}}},
+		{Delete: &store.DeleteResult{Prevs: []store.Record{r, r, r}}},
+		{Put: &store.PutResult{Prev: r}},
+		{Put: &store.PutResult{}},
+	}
+	result := &store.TxnResult{Results: append(results, store.OpResult{Txn: &store.TxnResult{Results: results}})}
+	is := len((&Reply{Txn: result}).append(nil))
+	if least := atLeast(result); least > is || least < is*9/10 {
+		t.Errorf("at least %d bytes, and it is %d", least, is)
+	}
+}
+
 // TestReleaseNeverRefused: a session that has acknowledged nothing can give back
 // all that it has, and get nothing more.
 func TestReleaseNeverRefused(t *testing.T) {

@@ -67,6 +67,8 @@ func (m *Machine) doTxn(o *Txn) Reply {
 		return refuse(Compacted, err)
 	case errors.Is(err, store.ErrFuture):
 		return refuse(FutureRevision, err)
+	case errors.Is(err, store.ErrTooLarge):
+		return refuse(LimitReached, err)
 	}
 	return refuse(InvalidArgument, err)
 }
@@ -233,6 +235,28 @@ func appendTxnResult(b []byte, t *store.TxnResult) []byte {
 		}
 	}
 	return b
+}
+
+// atLeast is a size that a result does not fall short of when it is spelled.
+func atLeast(t *store.TxnResult) (size int) {
+	add := func(l []store.Record) {
+		for i := range l {
+			size += len(l[i].Key) + len(l[i].Value) + 6 // a byte for each length and number
+		}
+	}
+	for _, x := range t.Results {
+		switch {
+		case x.Range != nil:
+			add(x.Range.Records)
+		case x.Put != nil:
+			size += len(x.Put.Prev.Key) + len(x.Put.Prev.Value)
+		case x.Delete != nil:
+			add(x.Delete.Prevs)
+		case x.Txn != nil:
+			size += atLeast(x.Txn)
+		}
+	}
+	return size
 }
 
 func appendRecords(b []byte, l []store.Record) []byte {

@@ -12,6 +12,13 @@ const (
 	MaxOps   = 128     // compares and operations of a transaction, nested ones included
 	MaxDepth = 4       // levels of transactions within a transaction, the outermost included
 
+	// Of all compares and operations of a transaction together.
+	MaxVisited     = 1 << 20  // records that are compared, counted, read or deleted; of a past range also the changes since then
+	MaxReturned    = 2 << 20  // bytes of the records that are returned: their keys, their values, and recordOverhead each
+	MaxDeleted     = 1 << 16  // records that are deleted
+	MaxDropped     = 64 << 20 // bytes of the keys and values of those: the history takes them
+	recordOverhead = 32
+
 	maxRowKey   = 1 << 16 // bytes of any row's key
 	maxRowValue = 1 << 30 // bytes of any row's value
 )
@@ -27,6 +34,7 @@ var (
 	ErrKeyNotFound   = errors.New("no such key")
 	ErrDuplicateKey  = errors.New("key is written twice in one transaction")
 	ErrTooManyOps    = errors.New("too many operations in one transaction")
+	ErrTooLarge      = errors.New("too much for one transaction")
 	ErrTooDeep       = errors.New("transactions are nested too deep")
 	ErrInvalidOp     = errors.New("malformed operation")
 	ErrSessionAbsent = errors.New("no such session")

@@ -212,7 +212,16 @@ func (m *machine) txn(t *rapid.T) {
 	m.millis++
 	m.both(func(tx *Tx) {
 		tx.BeginRevision(m.millis)
+		b := budget{t: tx}
+		w, err := tx.choose(&b, txn, txn)
+		if err == nil && tx != m.tx {
+			err = b.weigh(txn, w)
+		}
+		foreseen := err == nil
 		got, err := tx.Txn(*txn)
+		if err == nil && tx != m.tx && (!foreseen || b.returned != returned(&got)) {
+			t.Fatalf("txn %+v: it was reckoned to return %d bytes, and returns %d", txn, b.returned, returned(&got))
+		}
 		_, wrote := tx.EndRevision()
 		switch {
 		case tx == m.tx:

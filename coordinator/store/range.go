@@ -17,23 +17,16 @@ func (s *Store) Range(q Query) (RangeResult, error) {
 	if err := s.checkQuery(q); err != nil {
 		return RangeResult{}, fmt.Errorf("range: %w", err)
 	}
-	result := RangeResult{Revision: s.revision}
 	pick := picker{q: q}
-	visit := func(r Record) bool {
-		result.Count++
-		if !q.CountOnly {
-			pick.add(r)
-		}
-		return !q.NoCount || !pick.more
-	}
 	if q.Revision == 0 || q.Revision == s.revision {
-		s.visit(q, visit)
+		s.visit(q, pick.take)
 	} else {
-		s.visitPast(q, visit)
+		s.visitPast(q, func() bool { return true }, pick.take)
 	}
+	result := RangeResult{Revision: s.revision}
 	result.Records, result.More = pick.finish()
-	if q.NoCount {
-		result.Count = 0
+	if !q.NoCount {
+		result.Count = pick.count
 	}
 	return result, nil
 }
@@ -108,23 +101,26 @@ func (s *Store) visit(q Query, fn func(Record) bool) {
 	})
 }
 
-// visitPast is visit at the query's revision.
-func (s *Store) visitPast(q Query, fn func(Record) bool) {
+// visitPast is visit at the query's revision. It calls look for every change and
+// every record that it looks at, and stops when that returns false.
+func (s *Store) visitPast(q Query, look func() bool, fn func(Record) bool) {
 	if q.End == "" {
-		if r := s.past(q.Space, q.Key, q.Revision); r.Exists() {
+		if r := s.past(q.Space, q.Key, q.Revision, look); r.Exists() {
 			fn(r)
 		}
 		return
 	}
 	// 1. What the keys changed since then were: their first event knows.
 	were := map[string]Record{}
+	going := true
 	s.replay(q.Revision+1, func(e *Event) bool {
 		if e.Space == q.Space && within(e.Record.Key, q.Key, q.End) {
 			if _, ok := were[e.Record.Key]; !ok {
 				were[e.Record.Key] = e.Prev
 			}
 		}
-		return true
+		going = look()
+		return going
 	})
 	changed := make([]string, 0, len(were))
 	for key := range were {
@@ -132,7 +128,6 @@ func (s *Store) visitPast(q Query, fn func(Record) bool) {
 	}
 	slices.Sort(changed)
 	// 2. Merged with the present records, which they hide.
-	going := true
 	upTo := func(key string, all bool) {
 		for going && len(changed) > 0 && (all || changed[0] <= key) {
 			if r := were[changed[0]]; r.Exists() {
@@ -143,6 +138,7 @@ func (s *Store) visitPast(q Query, fn func(Record) bool) {
 	}
 	s.visit(q, func(r Record) bool {
 		upTo(r.Key, false)
+		going = going && look()
 		if _, ok := were[r.Key]; !ok && going {
 			going = fn(r)
 		}
@@ -154,14 +150,15 @@ func (s *Store) visitPast(q Query, fn func(Record) bool) {
 // past returns a record as it was at a revision, the zero Record when there was
 // none. It costs time in proportion to the events from then to the key's first
 // change after it.
-func (s *Store) past(space Space, key string, rev uint64) Record {
+func (s *Store) past(space Space, key string, rev uint64, look func() bool) Record {
 	r, ok := s.Get(space, key)
+	look()
 	if ok && r.Mod <= rev {
 		return r
 	}
 	s.replay(rev+1, func(e *Event) bool {
 		if e.Space != space || e.Record.Key != key {
-			return true
+			return look()
 		}
 		r = e.Prev
 		return false
@@ -174,6 +171,16 @@ type picker struct {
 	q       Query
 	records []Record
 	more    bool
+	count   uint64 // of records that it was given
+}
+
+// take takes the next record of the range, and says whether to go on.
+func (p *picker) take(r Record) bool {
+	p.count++
+	if !p.q.CountOnly {
+		p.add(r)
+	}
+	return !p.q.NoCount || !p.more
 }
 
 func (p *picker) add(r Record) {

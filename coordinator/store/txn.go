@@ -115,12 +115,17 @@ type DeleteResult struct {
 // Errors: ErrTooManyOps, ErrTooDeep, ErrInvalidOp, ErrKeyBounds,
 // ErrValueBounds, ErrSpace and ErrDuplicateKey for what it is, whichever way
 // it would have gone; ErrKeyNotFound (to keep the value or owner of an absent
-// key), ErrSessionAbsent, ErrFuture and ErrCompacted for what it meets.
+// key), ErrSessionAbsent, ErrFuture, ErrCompacted and ErrTooLarge (past MaxVisited,
+// MaxReturned, MaxDeleted or MaxDropped) for what it meets.
 func (t *Tx) Txn(txn Txn) (TxnResult, error) {
 	if err := checkTxn(&txn); err != nil {
 		return TxnResult{}, fmt.Errorf("txn: %w", err)
 	}
-	way, err := t.choose(&txn, &txn)
+	b := budget{t: t}
+	way, err := t.choose(&b, &txn, &txn)
+	if err == nil && b.exhaustible() {
+		err = b.weigh(&txn, way)
+	}
 	if err != nil {
 		return TxnResult{}, fmt.Errorf("txn: %w", err)
 	}
@@ -146,15 +151,20 @@ func (w way) ops(txn *Txn) []Op {
 
 // choose evaluates the compares and checks what will be carried out against
 // the present state.
-func (t *Tx) choose(root, txn *Txn) (way, error) {
+func (t *Tx) choose(b *budget, root, txn *Txn) (way, error) {
 	w := way{succeeded: true}
 	for i := range txn.Compares {
-		if !t.holds(root, &txn.Compares[i]) && !planted.On(planted.CompareIgnored) {
+		holds := t.holds(b, root, &txn.Compares[i])
+		if err := b.check(); err != nil {
+			return way{}, fmt.Errorf("compare %d: %w", i, err)
+		}
+		if !holds && !planted.On(planted.CompareIgnored) {
 			w.succeeded = false
 			break
 		}
 	}
 	for i, op := range w.ops(txn) {
+		b.note(&op)
 		var err error
 		switch {
 		case op.Range != nil:
@@ -163,7 +173,7 @@ func (t *Tx) choose(root, txn *Txn) (way, error) {
 			err = t.checkPut(root, op.Put)
 		case op.Txn != nil:
 			var n way
-			n, err = t.choose(root, op.Txn)
+			n, err = t.choose(b, root, op.Txn)
 			w.nested = append(w.nested, n)
 		}
 		if err != nil {
@@ -187,7 +197,7 @@ func (t *Tx) checkPut(root *Txn, op *PutOp) error {
 }
 
 // holds evaluates a compare.
-func (t *Tx) holds(root *Txn, c *Compare) bool {
+func (t *Tx) holds(b *budget, root *Txn, c *Compare) bool {
 	if c.Target == TargetHeldLock {
 		held := root.Held != nil && root.Held(c.Key, c.Number)
 		return held == (c.Relation == Equal)
@@ -196,7 +206,7 @@ func (t *Tx) holds(root *Txn, c *Compare) bool {
 	t.s.visit(Query{Key: c.Key, End: c.End}, func(r Record) bool {
 		found = true
 		all = c.matches(r)
-		return all
+		return b.look() && all
 	})
 	if !found {
 		return c.Target != TargetValue && c.matches(Record{})

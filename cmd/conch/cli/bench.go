@@ -109,9 +109,7 @@ func (a *App) benchLoad(ctx context.Context, c cell, kind string, clients int) (
 			return err
 		}
 		clean = func() {
-			ctx, cancel := context.WithTimeout(context.Background(), a.global.timeout)
-			defer cancel()
-			if _, err := c.Txn(ctx, sdk.Txn{Then: []sdk.Op{sdk.DeleteOp(sdk.Prefix("conch-bench/"), false)}}); err != nil {
+			if err := a.deleteAll(c, sdk.Prefix("conch-bench/")); err != nil {
 				a.say("the keys conch-bench/… were not deleted: %v", err)
 			}
 		}
@@ -141,4 +139,23 @@ func (a *App) benchLoad(ctx context.Context, c cell, kind string, clients int) (
 		return h.Unlock(ctx)
 	}
 	return work, func() {}, nil // closing the client closes the sessions
+}
+
+// deleteAll deletes keys, however many: in parts, as a transaction has bounds.
+func (a *App) deleteAll(c cell, keys sdk.KeyRange) error {
+	for more := true; more; {
+		ctx, cancel := context.WithTimeout(context.Background(), a.global.timeout)
+		page, err := c.Range(ctx, keys, sdk.KeysOnly(), sdk.Limit(50_000))
+		if err == nil && len(page.KVs) > 0 {
+			part := sdk.KeyRange{Key: keys.Key, End: page.KVs[len(page.KVs)-1].Key + "\x00"}
+			_, err = c.Txn(ctx, sdk.Txn{Then: []sdk.Op{sdk.DeleteOp(part, false)}})
+			keys.Key = part.End
+		}
+		cancel()
+		if err != nil {
+			return err
+		}
+		more = page.More
+	}
+	return nil
 }

@@ -164,7 +164,7 @@ func (a *App) kvDel() *cobra.Command {
 		}),
 	}
 	f := c.Flags()
-	f.BoolVar(&prefix, "prefix", false, "all keys that begin with KEY")
+	f.BoolVar(&prefix, "prefix", false, "all keys that begin with KEY, up to 65,536 at once")
 	f.StringVar(&ifValue, "if-value", "", "only if its value is `V`")
 	f.Uint64Var(&ifMod, "if-mod-revision", 0, "only if revision `R` changed it last")
 	return c
