@@ -55,8 +55,7 @@ func (s *Server) newHTTP(h *rpcHandler) *http.Server {
 func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
-	turned := make(chan struct{})
-	err := s.group.Do(func() { close(turned) })
+	turned, err := s.turn.after(s.group.Do)
 	if err == nil {
 		select {
 		case <-turned:

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -108,19 +109,39 @@ func (l *loop) submit(items ...item) {
 	wake := !l.inbox.scheduled
 	l.inbox.scheduled = true
 	l.inbox.mu.Unlock()
-	if wake && l.group.Do(l.drain) != nil {
+	if wake {
+		l.schedule()
+	}
+}
+
+// schedule has drain run on the group's goroutine. When it cannot be, what is in
+// the inbox is refused with the error that is returned: for good when the group
+// has ended, for now when its queue is full.
+func (l *loop) schedule() *api.Error {
+	switch err := l.group.Do(l.drain); {
+	case err == nil:
+		return nil
+	case errors.Is(err, raftnode.ErrBusy):
+		e := overloaded("too much waits for the node's loop; nothing happened")
+		l.refuseInbox(e, false)
+		return e
+	default:
 		l.die()
+		return stopping()
 	}
 }
 
 // die refuses what nobody will handle any more.
-func (l *loop) die() {
+func (l *loop) die() { l.refuseInbox(stopping(), true) }
+
+func (l *loop) refuseInbox(e *api.Error, dead bool) {
 	l.inbox.mu.Lock()
-	l.inbox.dead = true
+	l.inbox.dead = l.inbox.dead || dead
+	l.inbox.scheduled = false
 	items := l.inbox.items
 	l.inbox.items = nil
 	l.inbox.mu.Unlock()
-	refuseItems(items, stopping())
+	refuseItems(items, e)
 }
 
 func refuseItems(items []item, e *api.Error) {
@@ -157,10 +178,11 @@ func (l *loop) drain() {
 	more := len(l.work) > 0 || len(l.inbox.items) > 0
 	l.inbox.scheduled = more
 	l.inbox.mu.Unlock()
-	if more && l.group.Do(l.drain) != nil {
-		refuseItems(l.work, stopping())
-		l.work = nil
-		l.die()
+	if more {
+		if e := l.schedule(); e != nil {
+			refuseItems(l.work, e)
+			l.work = nil
+		}
 	}
 }
 

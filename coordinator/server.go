@@ -32,6 +32,7 @@ type Server struct {
 	transport *transport.Transport
 	group     *raftnode.Group
 	loop      *loop
+	turn      turn // of the loop, for those who ask whether it has any
 	listener  *listener
 	http      *http.Server
 	peer      string // where the peer port listens
@@ -273,7 +274,10 @@ func (s *Server) tick() {
 		}
 		select {
 		case <-swept:
-			if s.group.Do(func() { s.loop.sweep(); swept <- struct{}{} }) != nil {
+			switch err := s.group.Do(func() { s.loop.sweep(); swept <- struct{}{} }); {
+			case errors.Is(err, raftnode.ErrBusy):
+				swept <- struct{}{}
+			case err != nil:
 				return
 			}
 		default: // the last one has not had its turn
