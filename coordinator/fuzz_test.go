@@ -19,7 +19,6 @@ import (
 	"github.com/conch-lock/conch/api"
 	"github.com/conch-lock/conch/coordinator/cell"
 	"github.com/conch-lock/conch/coordinator/machine"
-	"github.com/conch-lock/conch/locks"
 	"github.com/conch-lock/conch/raftnode"
 	"github.com/conch-lock/conch/record"
 	"github.com/conch-lock/conch/sessions"
@@ -70,7 +69,7 @@ func newBenchOf(tb testing.TB, quota int64, queue int) *bench {
 		name: DefaultCell, node: "n1", self: 1, version: "test", cfg: cfg, log: zerolog.New(complaint{tb}), group: b,
 		server: &Server{ctx: over}, begin: time.Now(), load: &load{metrics: benchMetrics},
 		streams: map[*stream]struct{}{}, attached: map[sessions.ID]*stream{},
-		waits:   waits{claims: map[locks.ClaimID][]*claimWait{}, beats: map[sessions.ID][]*beatWait{}},
+		waits:   waits{claims: map[sessions.ID]map[sessions.Sequence][]*claimWait{}, beats: map[sessions.ID][]*beatWait{}},
 		watches: watches{byKey: map[watchKey]map[*watch]struct{}{}, ranges: map[*watch]struct{}{}, behind: map[*stream]struct{}{}},
 		nodes:   nodes{news: map[raftnode.NodeID]news{}},
 		hashes:  hashes{others: map[uint64]map[raftnode.NodeID]machine.Hashed{}},

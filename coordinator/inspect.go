@@ -18,7 +18,7 @@ const (
 func (l *loop) listSessions(c *call, after sessions.ID, limit int) {
 	l.reading(c, func() {
 		m := l.machine()
-		list := m.Sessions().After(after, limit+1)
+		list := m.SessionsAfter(after, limit+1)
 		r := &api.ListSessionsResponse{Revision: m.Store().Revision()}
 		size := 0
 		for i, s := range list {

@@ -15,7 +15,6 @@ import (
 	"github.com/conch-lock/conch/api"
 	"github.com/conch-lock/conch/coordinator/cell"
 	"github.com/conch-lock/conch/coordinator/machine"
-	"github.com/conch-lock/conch/locks"
 	"github.com/conch-lock/conch/raftnode"
 	"github.com/conch-lock/conch/raftnode/disk"
 	"github.com/conch-lock/conch/raftnode/transport"
@@ -198,7 +197,7 @@ func (s *Server) startCell() error {
 		name: DefaultCell, node: s.cfg.Name, self: nodeID(s.cfg.Cluster, s.cfg.Name), version: s.cfg.Version,
 		cfg: s.cfg, log: s.log, server: s, begin: time.Now(), load: &load{metrics: s.metrics.requests},
 		streams: map[*stream]struct{}{}, attached: map[sessions.ID]*stream{},
-		waits:   waits{claims: map[locks.ClaimID][]*claimWait{}, beats: map[sessions.ID][]*beatWait{}},
+		waits:   waits{claims: map[sessions.ID]map[sessions.Sequence][]*claimWait{}, beats: map[sessions.ID][]*beatWait{}},
 		watches: watches{byKey: map[watchKey]map[*watch]struct{}{}, ranges: map[*watch]struct{}{}, behind: map[*stream]struct{}{}},
 		nodes:   nodes{news: map[raftnode.NodeID]news{}},
 		hashes:  hashes{others: map[uint64]map[raftnode.NodeID]machine.Hashed{}},

@@ -16,7 +16,7 @@ const maxUnaryWait = 10 * time.Minute
 // waits are the unary calls that await an event: an acquire or campaign the
 // decision over its claim, a keep-alive that its sessions were heard. They belong to the loop.
 type waits struct {
-	claims map[locks.ClaimID][]*claimWait
+	claims map[sessions.ID]map[sessions.Sequence][]*claimWait
 	beats  map[sessions.ID][]*beatWait
 }
 
@@ -35,7 +35,12 @@ type beatWait struct {
 }
 
 func (w *waits) claim(now time.Duration, c *call, d *machine.Claimed) {
-	w.claims[d.ID] = append(w.claims[d.ID], &claimWait{call: c, deadline: now + maxUnaryWait})
+	of := w.claims[d.ID.Session]
+	if of == nil {
+		of = map[sessions.Sequence][]*claimWait{}
+		w.claims[d.ID.Session] = of
+	}
+	of[d.ID.Sequence] = append(of[d.ID.Sequence], &claimWait{call: c, deadline: now + maxUnaryWait})
 }
 
 func (w *waits) keepAlive(now time.Duration, c *call, list []*api.KeepAlive) {
@@ -87,29 +92,46 @@ func (b *beatWait) settle(l *loop, id sessions.ID) {
 func (w *waits) event(l *loop, e *machine.Event, r *api.Response) {
 	switch e.Kind {
 	case machine.ClaimGranted, machine.ClaimOver:
-		id := locks.ClaimID{Session: e.Session, Sequence: e.Sequence}
-		for _, x := range w.claims[id] {
+		for _, x := range w.claims[e.Session][e.Sequence] {
 			if err := r.GetClaim().GetError(); err != nil {
 				x.call.refuse(err)
 			} else {
 				x.call.respond(claimedOf(e.Reply.Claim, e.Revision))
 			}
 		}
-		delete(w.claims, id)
+		w.keepClaims(locks.ClaimID{Session: e.Session, Sequence: e.Sequence}, nil)
 	case machine.SessionOver:
 		for _, b := range w.beats[e.Session] {
 			b.answer.Ended = append(b.answer.Ended, uint64(e.Session))
 			b.settle(l, e.Session)
 		}
 		delete(w.beats, e.Session)
-		for id, list := range w.claims {
-			if id.Session != e.Session {
-				continue
-			}
+		for seq, list := range w.claims[e.Session] {
 			for _, x := range list {
-				x.call.refuse(refuse(api.Code_SESSION_OVER, "claim %d: %s", id.Sequence, r.GetSessionEnded().GetMessage()))
+				x.call.refuse(refuse(api.Code_SESSION_OVER, "claim %d: %s", seq, r.GetSessionEnded().GetMessage()))
 			}
-			delete(w.claims, id)
+		}
+		delete(w.claims, e.Session)
+	}
+}
+
+// keepClaims replaces the waits of a claim.
+func (w *waits) keepClaims(id locks.ClaimID, kept []*claimWait) {
+	of := w.claims[id.Session]
+	if len(kept) > 0 {
+		of[id.Sequence] = kept
+		return
+	}
+	if delete(of, id.Sequence); len(of) == 0 {
+		delete(w.claims, id.Session)
+	}
+}
+
+// eachClaim calls fn for the waits of every claim; it may replace them.
+func (w *waits) eachClaim(fn func(id locks.ClaimID, list []*claimWait)) {
+	for session, of := range w.claims {
+		for seq, list := range of {
+			fn(locks.ClaimID{Session: session, Sequence: seq}, list)
 		}
 	}
 }
@@ -117,7 +139,7 @@ func (w *waits) event(l *loop, e *machine.Event, r *api.Response) {
 // sweepWaits forgets calls that were given up, and ends those that wait too long.
 func (l *loop) sweepWaits(now time.Duration) {
 	w := &l.waits
-	for id, list := range w.claims {
+	w.eachClaim(func(id locks.ClaimID, list []*claimWait) {
 		kept := list[:0]
 		for _, x := range list {
 			if now >= x.deadline {
@@ -127,10 +149,8 @@ func (l *loop) sweepWaits(now time.Duration) {
 				kept = append(kept, x)
 			}
 		}
-		if w.claims[id] = kept; len(kept) == 0 {
-			delete(w.claims, id)
-		}
-	}
+		w.keepClaims(id, kept)
+	})
 	for id, list := range w.beats {
 		kept := list[:0]
 		for _, b := range list {
@@ -153,23 +173,23 @@ func stillWaits(id locks.ClaimID) *api.Error {
 
 // loseWaits ends the calls that may have missed their event.
 func (l *loop) loseWaits() {
-	for id, list := range l.waits.claims {
+	l.waits.eachClaim(func(id locks.ClaimID, list []*claimWait) {
 		for _, x := range list {
 			e := stillWaits(id)
 			e.Message = "the node lost sight of the claim: ask again with the same session and sequence"
 			x.call.refuse(e)
 		}
-	}
+	})
 	clear(l.waits.claims)
 }
 
 // stopWaits ends all calls that wait.
 func (l *loop) stopWaits() {
-	for id, list := range l.waits.claims {
+	l.waits.eachClaim(func(id locks.ClaimID, list []*claimWait) {
 		for _, x := range list {
 			x.call.refuse(stillWaits(id))
 		}
-	}
+	})
 	clear(l.waits.claims)
 	for _, list := range l.waits.beats {
 		for _, b := range list {

@@ -3,7 +3,6 @@ package sessions
 import (
 	"errors"
 	"fmt"
-	"sort"
 
 	"github.com/conch-lock/conch/internal/planted"
 )
@@ -200,18 +199,6 @@ func (t *Table) Acked(id ID) Sequence {
 		return s.replies.mark()
 	}
 	return 0
-}
-
-// After lists up to limit sessions with an ID above id, in order of ID.
-func (t *Table) After(id ID, limit int) []*Session {
-	var l []*Session
-	for _, s := range t.byID {
-		if s.ID > id {
-			l = append(l, s)
-		}
-	}
-	sort.Slice(l, func(i, j int) bool { return l[i].ID < l[j].ID })
-	return l[:min(limit, len(l))]
 }
 
 // ShortestTTL is the smallest TTL among the sessions that end next, a hint for

@@ -3,6 +3,7 @@ package machine
 import (
 	"bytes"
 	"errors"
+	"math"
 	"strings"
 	"testing"
 
@@ -216,5 +217,37 @@ func TestManyUnacknowledged(t *testing.T) {
 	}
 	if m.Locks().Waiting() != 0 {
 		t.Fatal("a late copy waits")
+	}
+}
+
+// TestSessionsAfter: pages of sessions are in order and without gaps but for those
+// that have ended, and there is nothing after the largest id.
+func TestSessionsAfter(t *testing.T) {
+	a := newApplier(t, 300)
+	a.entry = a.h.Append(a.entry[:0])
+	for id := sessions.ID(1); id <= 300; id += 3 {
+		a.entry = Command{Op: &EndSession{Session: id, Why: locks.Closed}}.Append(a.entry)
+	}
+	a.apply(t)
+	var got []sessions.ID
+	for after := sessions.ID(0); ; after = got[len(got)-1] {
+		page := a.m.SessionsAfter(after, 7)
+		for _, s := range page {
+			got = append(got, s.ID)
+		}
+		if len(page) < 7 {
+			break
+		}
+	}
+	for i, id := range got {
+		if want := sessions.ID(i/2*3 + i%2 + 2); id != want {
+			t.Fatalf("session %d is listed at %d, want %d", id, i, want)
+		}
+	}
+	if len(got) != 200 {
+		t.Errorf("%d sessions are listed, want 200", len(got))
+	}
+	if l := a.m.SessionsAfter(math.MaxUint64, 7); l != nil {
+		t.Errorf("%d sessions after the last id", len(l))
 	}
 }

@@ -311,7 +311,7 @@ func event(e Event) string {
 func (s *script) show() string {
 	var l strings.Builder
 	fmt.Fprintf(&l, "cluster time %d ms, revision %d, token %d\n", s.m.Now()/sessions.Millisecond, s.m.Store().Revision(), s.m.Token())
-	for _, x := range s.m.Sessions().After(0, 100) {
+	for _, x := range s.m.SessionsAfter(0, 100) {
 		fmt.Fprintf(&l, "session %d: %d of %d ms left\n", x.ID, x.Remaining(s.m.Now())/sessions.Millisecond, x.TTL/sessions.Millisecond)
 	}
 	s.m.Store().Visit(store.Query{Space: store.Locks, End: store.Everything}, func(rec store.Record) bool {

@@ -1,7 +1,9 @@
 package machine
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math"
 
 	"github.com/conch-lock/conch/coordinator/store"
 	"github.com/conch-lock/conch/locks"
@@ -30,6 +32,20 @@ func (m *Machine) Store() *store.Store { return m.store }
 
 // Sessions is the table of sessions, to be read only.
 func (m *Machine) Sessions() *sessions.Table { return m.sessions }
+
+// SessionsAfter lists up to limit sessions with an ID above id, in order of ID.
+// It looks at no others.
+func (m *Machine) SessionsAfter(id sessions.ID, limit int) []*sessions.Session {
+	if limit <= 0 || id == math.MaxUint64 {
+		return nil
+	}
+	var l []*sessions.Session
+	m.store.Rows(tableSession, m.key(uint64(id)+1), func(key, _ string) bool {
+		l = append(l, m.sessions.Get(sessions.ID(binary.BigEndian.Uint64([]byte(key)))))
+		return len(l) < limit
+	})
+	return l
+}
 
 // Locks is the table of locks, to be read only.
 func (m *Machine) Locks() *locks.Table { return m.locks }
