@@ -84,7 +84,6 @@ var mapRanges = map[string]string{
 	"locks: *Table.Check: t.byName":                     "a check that only fails: which of several defects it names first does not matter",
 	"locks: *Table.Check: t.bySession":                  "a check that only fails: which of several defects it names first does not matter",
 	"locks: *Table.Names: t.byName":                     "collects, then sorts",
-	"sessions: *Table.After: t.byID":                    "collects, then sorts",
 	"sessions: LabelsOf: m":                             "collects, then sorts",
 }
 
