@@ -149,7 +149,7 @@ func (w *cell) run() (wrong []string, h *check.History) {
 	w.within(forgetting, "nothing is left of the clients", w.nothingLeft)
 	w.close()
 	w.history.mu.Lock()
-	losses := w.history.losses
+	losses, unwarned := w.history.losses, w.history.unwarned
 	w.history.mu.Unlock()
 	h = w.history.History()
 	h.Strangers = w.strangers()
@@ -157,7 +157,7 @@ func (w *cell) run() (wrong []string, h *check.History) {
 	if err := following.tell(h, upto); err != nil {
 		w.history.violation("%v", err)
 	}
-	return slices.Concat(w.history.violations(), checkLosses(losses, well), checkLoops(w.history.loops.History())), h
+	return slices.Concat(w.history.violations(), checkLosses(losses, well), checkWarned(unwarned, h), checkLoops(w.history.loops.History())), h
 }
 
 // begin starts all nodes and connects all clients.

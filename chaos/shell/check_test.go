@@ -33,6 +33,29 @@ func TestSlowClocksAreFound(t *testing.T) {
 	t.Errorf("beliefs too long and sessions ended early were not all found, but %v", found)
 }
 
+// TestWarned: only an operator who asked before, and was not refused, explains that
+// a session was gone without warning.
+func TestWarned(t *testing.T) {
+	l := []loss{{client: "c4", session: 8, at: instant(3 * time.Second), reason: "no such session"}}
+	ended := check.Intervention{Kind: check.EndSession, Session: 8, Invoke: check.Time(2 * time.Second), Outcome: check.Done}
+	other, refused, later, broken, unknown := ended, ended, ended, ended, ended
+	other.Session, refused.Outcome, later.Invoke, broken.Kind, unknown.Outcome = 9, check.Refused, check.Time(4*time.Second), check.BreakLock, check.Unknown
+	for _, x := range []struct {
+		what string
+		was  []check.Intervention
+		want int
+	}{
+		{"nobody", nil, 1},
+		{"ended", []check.Intervention{ended}, 0},
+		{"outcome unknown", []check.Intervention{unknown}, 0},
+		{"others", []check.Intervention{other, refused, later, broken}, 1},
+	} {
+		if found := checkWarned(l, &check.History{Interventions: x.was}); len(found) != x.want {
+			t.Errorf("%s: found %q", x.what, found)
+		}
+	}
+}
+
 func TestStore(t *testing.T) {
 	h := newHistory()
 	for _, x := range []struct {

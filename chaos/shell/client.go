@@ -129,7 +129,7 @@ func (x *sitting) session(ctx context.Context) *sdk.Session {
 }
 
 // states follows what a session says of itself until it is lost: who loses it for
-// want of keep-alives was warned.
+// want of keep-alives was warned ([checkWarned]).
 func (c *client) states(s *sdk.Session) {
 	warned := false
 	for state := range s.States(context.Background()) {
@@ -139,7 +139,7 @@ func (c *client) states(s *sdk.Session) {
 		case state == sdk.Healthy && warned:
 			c.history.count("sessions saved from jeopardy")
 		case state == sdk.Lost && !warned && errors.Is(s.Err(), sdk.ErrSessionExpired):
-			c.history.violation("session %d of %s expired, and was not in jeopardy before: %v", s.ID(), c.name, s.Err())
+			c.history.surprised(loss{client: c.name, session: s.ID(), at: now(), reason: s.Err().Error()})
 		}
 		warned = state == sdk.Jeopardy
 	}

@@ -35,13 +35,14 @@ type history struct {
 	recorder.Journal
 	loops recorder.Journal // grants whose calls the client makes by itself: beliefs alone are judged
 
-	mu      sync.Mutex
-	losses  []loss
-	guarded map[string]sdk.Token // what the locks protect: the largest token it saw
-	fence   fence.Guard          // the same, as the client's package does it
-	owners  map[sdk.SessionID]string
-	counts  map[string]int
-	wrong   []string
+	mu       sync.Mutex
+	losses   []loss
+	unwarned []loss
+	guarded  map[string]sdk.Token // what the locks protect: the largest token it saw
+	fence    fence.Guard          // the same, as the client's package does it
+	owners   map[sdk.SessionID]string
+	counts   map[string]int
+	wrong    []string
 }
 
 func newHistory() *history {
@@ -83,6 +84,14 @@ func (h *history) lost(l loss) {
 	h.counts["sessions lost"]++
 }
 
+// surprised notes that a session expired, as its client has it, that was not in
+// jeopardy before.
+func (h *history) surprised(l loss) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.unwarned = append(h.unwarned, l)
+}
+
 // violations are those that were noted.
 func (h *history) violations() []string {
 	h.mu.Lock()
@@ -97,6 +106,22 @@ func checkLosses(losses []loss, well instant) []string {
 		if l.at > well {
 			out = append(out, fmt.Sprintf("session %d of %s (TTL %v) was lost at %v, and all has been well since %v: %s",
 				l.session, l.client, l.ttl, l.at, well, l.reason))
+		}
+	}
+	return out
+}
+
+// checkWarned: a session that expired was in jeopardy before. Who was cut off for a
+// moment finds one gone that an operator ended meanwhile, of which the cell can only
+// say that it does not know it: that is no expiry.
+func checkWarned(unwarned []loss, h *check.History) []string {
+	var out []string
+	for _, l := range unwarned {
+		ended := slices.ContainsFunc(h.Interventions, func(x check.Intervention) bool {
+			return x.Kind == check.EndSession && x.Session == uint64(l.session) && x.Outcome != check.Refused && x.Invoke <= check.Time(l.at)
+		})
+		if !ended {
+			out = append(out, fmt.Sprintf("session %d of %s was lost at %v, had not been in jeopardy before, and no operator ended it: %s", l.session, l.client, l.at, l.reason))
 		}
 	}
 	return out
