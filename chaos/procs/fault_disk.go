@@ -139,9 +139,15 @@ func (r *runner) syncFails() *fault {
 			if err := os.WriteFile(r.orders[i], nil, 0o600); err != nil {
 				return err
 			}
-			ctx, cancel := context.WithTimeout(r.ctx, soon)
-			defer cancel()
-			_, err := r.node(i).Ended(ctx)
+			since, err := now(), error(nil)
+			for goesOn := true; goesOn; { // for as long as the machine held something up, it has not had its time
+				ctx, cancel := context.WithTimeout(r.ctx, soon)
+				_, err = r.node(i).Ended(ctx)
+				cancel()
+				_, untaken := os.Stat(r.orders[i])
+				took := now() - since
+				goesOn = err != nil && untaken != nil && r.ctx.Err() == nil && took < grantAtLast && took-stalled(r.outages.seen(), since, now()) < soon
+			}
 			if os.Remove(r.orders[i]) == nil { // nobody has taken the order
 				r.history.count("a node had nothing to sync when it was to fail")
 				if err := r.kill(i, "no sync at all, of which one was to fail"); err != nil {
@@ -151,7 +157,7 @@ func (r *runner) syncFails() *fault {
 			}
 			if err != nil {
 				if r.ctx.Err() == nil {
-					r.history.violation("node %s went on for %v after a sync of its log had failed: see %s", r.node(i).Name, soon, r.node(i).LogFile)
+					r.history.violation("node %s went on for %v after a sync of its log had failed: see %s", r.node(i).Name, (now() - since).Round(time.Second), r.node(i).LogFile)
 				}
 				return r.node(i).Kill()
 			}
