@@ -251,7 +251,7 @@ func TestLargeAnswers(t *testing.T) {
 		t.Errorf("range: %d records, more %v, count %d", len(r.GetKvs()), r.GetMore(), r.GetCount())
 	}
 	e := a.call(&api.Request{Op: &api.Request_Txn{Txn: &api.TxnRequest{Success: []*api.Op{{Op: &api.Op_Range{Range: q}}}}}}).GetError()
-	if e.GetCode() != api.Code_LIMIT_REACHED || e.GetDefinite() {
+	if e.GetCode() != api.Code_LIMIT_REACHED || !e.GetDefinite() {
 		t.Errorf("txn: %v", e)
 	}
 	a.put("k", "v")
