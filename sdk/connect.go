@@ -58,7 +58,7 @@ func (c *Client) manage(l *link) {
 			if c.cfg.Now()-l.adopted >= settled {
 				pause.Reset()
 			} else {
-				c.rest(pause.NextBackOff())
+				rest(c.ctx, pause.NextBackOff())
 			}
 		}
 		if l = next; l == nil && c.ctx.Err() != nil {
@@ -67,13 +67,15 @@ func (c *Client) manage(l *link) {
 	}
 }
 
-// rest waits, unless the client is closed.
-func (c *Client) rest(d time.Duration) {
+// rest waits for some time, and says whether ctx had not ended by then.
+func rest(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-c.ctx.Done():
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
@@ -186,11 +188,7 @@ func (c *Client) connect(ctx context.Context) *link {
 		if l := c.round(ctx); l != nil {
 			return l
 		}
-		timer := time.NewTimer(pause.NextBackOff())
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !rest(ctx, pause.NextBackOff()) {
 			return nil
 		}
 	}

@@ -66,12 +66,7 @@ func (c *Client) Lead(ctx context.Context, name string, fn func(ctx context.Cont
 		}
 		wait := pause.NextBackOff()
 		c.log.Info().Str("election", name).Dur("pause", wait).Err(err).Msg("standing again")
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-		}
+		rest(ctx, wait)
 	}
 }
 

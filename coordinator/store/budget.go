@@ -8,8 +8,8 @@ import (
 
 // budget is what a transaction costs, reckoned before its first write: the
 // records that its compares and operations look at, the bytes of those that it
-// returns, and those that it deletes. Operations see what those before them did, so it knows what they
-// will have done.
+// returns, and those that it deletes. Operations see what those before them did,
+// so it knows what they will have done.
 type budget struct {
 	t        *Tx
 	visited  int
