@@ -267,7 +267,8 @@ func (l *loop) guard(f func()) {
 // not. It is for functions that run within drain.
 func (l *loop) read(f func(error)) { l.reads = append(l.reads, f) }
 
-// reading runs f on the state once that is linearizable; f answers the call.
+// reading runs f on the state once that is linearizable; f answers the call. Nothing
+// is read for a stream that has ended: who asks for much and goes away leaves no work.
 func (l *loop) reading(c *call, f func()) {
 	l.read(func(err error) {
 		defer func() {
@@ -275,11 +276,14 @@ func (l *loop) reading(c *call, f func()) {
 				l.panicked(p, c)
 			}
 		}()
-		if err != nil {
+		switch {
+		case err != nil:
 			l.refuse(c, l.unread(err))
-			return
+		case c.stream != nil && c.stream.closed:
+			c.finish(api.Code_UNAVAILABLE)
+		default:
+			f()
 		}
-		f()
 	})
 }
 

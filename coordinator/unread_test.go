@@ -3,6 +3,7 @@ package coordinator
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -24,5 +25,22 @@ func TestUnread(t *testing.T) {
 	}
 	if e := errorOf(errors.New("anything else")); e.GetDefinite() {
 		t.Error("a command of which nothing is known is called definite")
+	}
+}
+
+// TestUnheard: what a stream asked for that has ended meanwhile is not read any
+// more. Clients that asked for much and went away kept a node busy for seconds.
+func TestUnheard(t *testing.T) {
+	l := newCluster(t, 1, nil).nodes[0].loop
+	for _, gone := range []bool{true, false} {
+		c := &call{load: l.load, stream: &stream{closed: gone, over: true}}
+		var read atomic.Bool
+		l.submit(item{run: func() {
+			l.reading(c, func() { read.Store(true); c.finish(api.Code_OK) })
+		}})
+		eventually(t, "the end of the call", c.over.Load)
+		if read.Load() == gone {
+			t.Errorf("a stream that has ended, %v: read %v", gone, !gone)
+		}
 	}
 }

@@ -35,8 +35,9 @@ type Snapshot struct {
 	images *btree.BTreeG[image]
 }
 
-// image is a row as it was when the walk began, if it has changed since and
-// lies beyond the cursor.
+// image is a row as it was when the walk began, if it has changed since, and before
+// the cursor had passed it. It is kept until the walk ends: taking one out of the
+// tree costs more than writing it.
 type image struct {
 	key, value string
 	had        bool // there was such a row
@@ -101,16 +102,22 @@ func (w *Snapshot) walk(b []byte) []byte {
 		b, w.rest = append(b, value[:n]...), value[n:]
 		return len(w.rest) == 0 && len(b) < snapshotPiece
 	}
-	going := true
+	from := w.cursor
+	if from != "" {
+		from += "\x00" // the smallest key after it
+	}
+	images := w.images.Iter()
+	defer images.Release()
+	going, more := true, images.Seek(image{key: from})
 	// former emits the images up to and including key, or all; an image of key
 	// itself takes the place of the row.
 	former := func(key string, all bool) (replaced bool) {
-		for going {
-			i, ok := w.images.Min()
-			if !ok || !all && i.key > key {
+		for going && more {
+			i := images.Item()
+			if !all && i.key > key {
 				break
 			}
-			w.images.PopMin()
+			more = images.Next()
 			replaced = i.key == key
 			w.cursor = i.key
 			if i.had {
@@ -118,10 +125,6 @@ func (w *Snapshot) walk(b []byte) []byte {
 			}
 		}
 		return replaced
-	}
-	from := w.cursor
-	if from != "" {
-		from += "\x00" // the smallest key after it
 	}
 	w.s.view(func(tx *buntdb.Tx) {
 		must(tx.AscendGreaterOrEqual("", from, func(key, value string) bool {
