@@ -91,7 +91,7 @@ func TestDeadlinesAgainstModel(t *testing.T) {
 				if len(model) > 0 {
 					m := &model[rapid.IntRange(0, len(model)-1).Draw(rt, "which")]
 					m.deadline = max(m.deadline, now+m.ttl)
-					table.Hear(m.id, 1, now)
+					table.Hear(m.id, now)
 				}
 			case 3:
 				if len(model) > 0 {

@@ -73,11 +73,11 @@ func (s *script) step(t *testing.T, d *datadriven.TestData) string {
 		}
 		return fmt.Sprintf("session %d, ends at %d ms\n", x.ID, x.Deadline/Millisecond)
 	case "hear":
-		if !s.table.Hear(ID(number(0)), number(1), now) {
+		if !s.table.Hear(ID(number(0)), now) {
 			return "not known\n"
 		}
 		x := s.table.Get(ID(number(0)))
-		return fmt.Sprintf("keep-alive %d, ends at %d ms\n", x.Heard, x.Deadline/Millisecond)
+		return fmt.Sprintf("ends at %d ms\n", x.Deadline/Millisecond)
 	case "request":
 		id, q := ID(number(0)), Sequence(number(1))
 		data, err := s.table.Begin(id, q, Sequence(options["acked"]), slices.Contains(words, "needed"))

@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"encoding/binary"
 	"fmt"
 	"sort"
 	"unicode/utf8"
@@ -159,12 +160,12 @@ type Session struct {
 	Labels  Labels
 	Created uint64 // revision of the cell when it was opened
 
-	Deadline Time   // it ends when cluster time reaches this
-	Heard    uint64 // the highest keep-alive number that a Tick carried
+	Deadline Time // it ends when cluster time reaches this
 
 	replies *replies // nil while it has none and has acknowledged none, as of a session that only lives
 	due     int32    // index in the table's heap
 	dirty   bool     // its row has to be written
+	behind  bool     // it was heard since its row was written
 }
 
 // remember gives the session memory for replies.
@@ -175,25 +176,30 @@ func (s *Session) remember() *replies {
 	return s.replies
 }
 
+// Behind says whether the session was heard since Flush last handed over its row, so
+// that Append spells another deadline.
+func (s *Session) Behind() bool { return s.behind && !planted.On(planted.DeadlinesStale) }
+
 // Remaining is how much of its TTL is left at now, not below zero.
 func (s *Session) Remaining(now Time) Duration { return max(0, s.Deadline-now) }
 
-// Append spells the session's row in bytes, without its ID, which is the key.
+// Append spells the session's row in bytes, without its ID, which is the key. How
+// many they are does not depend on the deadline: a keep-alive changes nothing else,
+// and does not have the row written.
 func (s *Session) Append(b []byte) []byte {
 	b = append(b, rowVersion)
 	b = record.AppendInt(b, s.TTL)
 	b = append(b, s.Nonce[:]...)
 	b = s.Labels.Append(b)
 	b = record.AppendUint(b, s.Created)
-	b = record.AppendInt(b, s.Deadline)
-	b = record.AppendUint(b, s.Heard)
+	b = binary.BigEndian.AppendUint64(b, uint64(s.Deadline))
 	if planted.On(planted.RepliesNotSaved) {
 		return (*replies)(nil).append(b)
 	}
 	return s.replies.append(b)
 }
 
-const rowVersion = 1
+const rowVersion = 2
 
 func readSession(id ID, row []byte) (*Session, error) {
 	r := record.NewReader(row)
@@ -206,8 +212,9 @@ func readSession(id ID, row []byte) (*Session, error) {
 	}
 	s.Labels = ReadLabels(r)
 	s.Created = r.Uint()
-	s.Deadline = Time(r.Int())
-	s.Heard = r.Uint()
+	for range 8 {
+		s.Deadline = s.Deadline<<8 | Time(r.Byte())
+	}
 	s.replies = readReplies(r)
 	if err := r.Done(); err != nil {
 		return nil, fmt.Errorf("session %d: %w", id, err)

@@ -19,6 +19,11 @@ var (
 
 // Table is all sessions of a cell.
 type Table struct {
+	// Changes is told of a session that is about to change or to end, for the first
+	// time since Flush: Append spells the row of before for the last time. Whoever
+	// reads the rows in pieces meanwhile needs it. Nil: nobody.
+	Changes func(*Session)
+
 	last    ID // the newest that was drawn
 	byID    map[ID]*Session
 	byNonce map[Nonce]*Session
@@ -54,7 +59,8 @@ func (t *Table) Open(nonce Nonce, ttl Duration, labels Labels, now Time, revisio
 	t.last++
 	s := &Session{ID: t.last, TTL: ttl, Nonce: nonce, Labels: labels, Created: revision, Deadline: now + ttl}
 	t.add(s)
-	t.touch(s)
+	s.dirty = true // it had no row that Changes could tell
+	t.dirty = append(t.dirty, s)
 	return s, nil
 }
 
@@ -70,15 +76,13 @@ func (t *Table) Get(id ID) *Session { return t.byID[id] }
 // Len is how many sessions there are.
 func (t *Table) Len() int { return len(t.byID) }
 
-// Hear gives a session its full TTL from now, for keep-alive number n. It says
-// whether the session is there.
-func (t *Table) Hear(id ID, n uint64, now Time) bool {
+// Hear gives a session its full TTL from now. It says whether the session is there.
+// Its row is not handed over for that: sessions are heard far more often than rows
+// are read, which is at a snapshot.
+func (t *Table) Hear(id ID, now Time) bool {
 	s := t.byID[id]
 	if s == nil {
 		return false
-	}
-	if n > s.Heard {
-		s.Heard = n
 	}
 	if planted.On(planted.ExpiresEarly) {
 		now -= s.TTL / 4
@@ -87,10 +91,11 @@ func (t *Table) Hear(id ID, n uint64, now Time) bool {
 		now += 2 * s.TTL
 	}
 	if d := now + s.TTL; d > s.Deadline {
+		t.changes(s)
 		s.Deadline = d
+		s.behind = true
 		t.due.Fix(s)
 	}
-	t.touch(s)
 	return true
 }
 
@@ -106,6 +111,7 @@ func (t *Table) End(id ID) bool {
 	if s == nil {
 		return false
 	}
+	t.changes(s)
 	delete(t.byID, id)
 	delete(t.byNonce, s.Nonce)
 	t.due.Remove(s)
@@ -127,8 +133,8 @@ func (t *Table) Begin(id ID, q, acked Sequence, needed bool) (reply []byte, err 
 		acked = q - 1 // a request cannot have been answered before it is made
 	}
 	if acked > s.replies.mark() {
-		s.remember().ack(acked)
 		t.touch(s)
+		s.remember().ack(acked)
 	}
 	if q == 0 {
 		return nil, nil
@@ -150,8 +156,8 @@ func (t *Table) Begin(id ID, q, acked Sequence, needed bool) (reply []byte, err 
 // The table owns data from then on.
 func (t *Table) Keep(id ID, q Sequence, data []byte) {
 	if s := t.byID[id]; s != nil && q > s.replies.mark() {
-		s.remember().keep(q, data)
 		t.touch(s)
+		s.remember().keep(q, data)
 	}
 }
 
@@ -163,12 +169,12 @@ func (t *Table) KeepLate(id ID, q Sequence, data []byte) {
 	if s == nil {
 		return
 	}
+	t.touch(s)
 	p := s.remember()
 	if q > p.acked {
 		p.keep(q, data)
 	}
 	p.keepLate(q, data)
-	t.touch(s)
 }
 
 // Late calls f with the late outcomes of a session, oldest first. The table owns
@@ -213,7 +219,18 @@ func (t *Table) ShortestTTL() Duration {
 	return shortest
 }
 
+func (t *Table) changes(s *Session) {
+	if planted.On(planted.DeadlinesTorn) {
+		return
+	}
+	if t.Changes != nil && !s.dirty {
+		t.Changes(s)
+	}
+}
+
+// touch has the row of a session written that is about to change.
 func (t *Table) touch(s *Session) {
+	t.changes(s)
 	if !s.dirty {
 		s.dirty = true
 		t.dirty = append(t.dirty, s)
@@ -223,10 +240,11 @@ func (t *Table) touch(s *Session) {
 // Last is the newest ID that was drawn.
 func (t *Table) Last() ID { return t.last }
 
-// Flush hands over the rows that changed since the last Flush.
+// Flush hands over the rows that changed since the last Flush, those of sessions
+// that were no more than heard excepted.
 func (t *Table) Flush(set func(ID, *Session), unset func(ID)) {
 	for _, s := range t.dirty {
-		s.dirty = false
+		s.dirty, s.behind = false, false
 		if t.byID[s.ID] == s {
 			set(s.ID, s)
 		}

@@ -23,7 +23,7 @@ func (m *Machine) tick(h *Header) {
 	m.millis = max(m.millis, h.Millis)
 	m.out.Events = slices.Grow(m.out.Events, len(h.Heard))
 	for _, x := range h.Heard {
-		if m.sessions.Hear(x.Session, x.Number, m.now) {
+		if m.sessions.Hear(x.Session, m.now) {
 			m.out.Events = append(m.out.Events, Event{Kind: Alive, Session: x.Session, Number: x.Number, Revision: m.store.Revision()})
 		} else {
 			m.out.Events = append(m.out.Events, Event{Kind: SessionOver, Session: x.Session, Revision: m.store.Revision()})

@@ -11,7 +11,7 @@ import (
 )
 
 // Version is that of the entries this package writes and understands.
-const Version = 1
+const Version = 2
 
 // ErrVersion: the entry is of a version that this program does not know. A node
 // that skipped it would no longer be equal to the others, so it must stop.

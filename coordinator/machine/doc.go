@@ -13,7 +13,8 @@
 //     one revision for each session that ends, each wait or delay that is over
 //     and each leader that is pre-empted.
 //  3. Records and rows that changed go to the store, inside one transaction for
-//     all entries that are applied together.
+//     all entries that are applied together; but for the deadline of a session,
+//     which changes so often that it lies in the table of sessions alone.
 //  4. The reply, and what other sessions have to be told, go to the caller as
 //     an [Output].
 //
@@ -25,9 +26,9 @@
 // replicas alike, and so is an entry with a malformed header counted; an entry of an unknown version stops the process, because a
 // node that skipped it would no longer be equal to the others.
 //
-// The state lies in the store ([store.Store]); sessions, locks and elections keep
-// indexes of it in memory, which a snapshot does not contain: they are rebuilt
-// from it.
+// The state lies in the store ([store.Store]), which asks for deadlines when it is
+// written to a snapshot; sessions, locks and elections keep indexes of it in memory,
+// which a snapshot does not contain: they are rebuilt from it.
 //
 // The package is pure: no clock, no randomness, no goroutine, no I/O.
 package machine

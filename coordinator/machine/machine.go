@@ -82,6 +82,7 @@ type Machine struct {
 	header  Header
 	decoder decoder
 	row     []byte  // used again for every row that is spelt
+	former  []byte  // the same, of sessions for snapshots
 	number  [8]byte // and for every key
 }
 
@@ -115,6 +116,7 @@ func (m *Machine) reset(s *store.Store) {
 	m.store = s
 	m.meta = meta{}
 	m.sessions = sessions.NewTable(m.limits.Sessions)
+	m.bindSessions()
 	m.locks = locks.NewTable(locks.Limits{
 		Claims: m.limits.Claims, ClaimsOfSession: m.limits.ClaimsOfSession, Waiters: m.limits.Waiters,
 	}, &m.token)
@@ -124,6 +126,28 @@ func (m *Machine) reset(s *store.Store) {
 	}, &m.token)
 	m.elections.Recall = m.recallElection
 	m.out = Output{}
+}
+
+// bindSessions has snapshots take the rows of sessions from the table: those in the
+// store are behind by the keep-alives since they were last written.
+func (m *Machine) bindSessions() {
+	m.sessions.Changes = func(s *sessions.Session) {
+		m.tx.Former(tableSession, m.key(uint64(s.ID)), func() []byte {
+			m.former = s.Append(m.former[:0])
+			return m.former
+		})
+	}
+	m.store.Newest = func(table store.Table, key, row string) string {
+		if table != tableSession {
+			return row
+		}
+		s := m.sessions.Get(sessions.ID(binary.BigEndian.Uint64([]byte(key))))
+		if s == nil || !s.Behind() {
+			return row
+		}
+		m.former = s.Append(m.former[:0])
+		return string(m.former)
+	}
 }
 
 // recall finds what the store remembers of a lock that nobody holds.
@@ -299,6 +323,7 @@ func (m *Machine) Restore(r io.Reader, index, term uint64) error {
 	// What points into the machine has to point into this one.
 	m.locks.Rebind(&m.token, m.recall)
 	m.elections.Rebind(&m.token, m.recallElection)
+	m.bindSessions()
 	return nil
 }
 

@@ -55,7 +55,7 @@ func group(l []string) []string {
 	return l
 }
 
-func (r *replica) restart(t *rapid.T) {
+func (r *replica) restart(t rapid.TB) {
 	all := everything(r.m)
 	index, term := r.m.Applied()
 	fresh := New(r.limit)

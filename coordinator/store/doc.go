@@ -10,7 +10,8 @@
 //   - The rules of keys are those of etcd v3: create revision, mod revision
 //     and version of a record, ranges, transactions, reads at a past
 //     revision, watching from a revision, compaction.
-//   - The state is a function of the calls alone. How they were grouped into
+//   - The state is a function of the calls alone, and of the rows that the machine
+//     keeps newer than it set them, if it does (Store.Newest). How they were grouped into
 //     batches (Begin to Commit) leaves no trace: two stores that were given
 //     the same calls have the same Hash and write the same Snapshot, byte for
 //     byte.

@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/tidwall/buntdb"
 )
@@ -36,19 +37,36 @@ func (t *Tx) Set(table Table, key, value []byte) {
 	s.set(row[:n], row[n:])
 }
 
+// Former is told before a row changes, by being set or without: snapshots under way
+// that have not come to it yet and do not know it have spell say how it read until
+// now. What has no row is none of theirs. See Store.Newest.
+func (t *Tx) Former(table Table, key []byte, spell func() []byte) {
+	s := t.s
+	if len(s.snapshots) == 0 {
+		return
+	}
+	k := rowKey(table, key)
+	if !slices.ContainsFunc(s.snapshots, func(w *Snapshot) bool { return w.lacks(k) }) {
+		return
+	}
+	if _, had := s.get(k); had {
+		s.keepImage(k, string(spell()), true)
+	}
+}
+
 // Unset removes a row and says whether there was one.
 func (t *Tx) Unset(table Table, key []byte) bool {
 	_, had := t.s.unset(rowKey(table, key))
 	return had
 }
 
-// Row returns a row.
+// Row returns a row as it was set.
 func (s *Store) Row(table Table, key []byte) (value string, ok bool) {
 	return s.get(rowKey(table, key))
 }
 
-// Rows calls fn with the rows of a table in the order of their keys, from the
-// key `from` on, until it returns false. fn must not write.
+// Rows calls fn with the rows of a table as they were set, in the order of their
+// keys, from the key `from` on, until it returns false. fn must not write.
 func (s *Store) Rows(table Table, from []byte, fn func(key, value string) bool) {
 	s.ascend(rowKey(table, from), func(key, value string) bool {
 		if key[0] != tableRows || key[1] != byte(table) {

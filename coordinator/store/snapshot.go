@@ -129,7 +129,7 @@ func (w *Snapshot) walk(b []byte) []byte {
 	w.s.view(func(tx *buntdb.Tx) {
 		must(tx.AscendGreaterOrEqual("", from, func(key, value string) bool {
 			if !former(key, false) && going {
-				going = emit(key, value)
+				going = emit(key, w.s.newest(key, value))
 			}
 			return going
 		}))
@@ -145,15 +145,28 @@ func (w *Snapshot) walk(b []byte) []byte {
 	return b
 }
 
+// newest is how a row reads that was set to value.
+func (s *Store) newest(key, value string) string {
+	if s.Newest == nil || key[0] != tableRows {
+		return value
+	}
+	return s.Newest(Table(key[1]), key[2:], value)
+}
+
 // keepImage tells the walks under way that a row has changed.
 func (s *Store) keepImage(key, was string, had bool) {
 	for _, w := range s.snapshots {
-		if w.ended || key <= w.cursor {
-			continue
-		}
-		i := image{key, was, had}
-		if _, ok := w.images.Get(i); !ok {
-			w.images.Set(i)
+		if w.lacks(key) {
+			w.images.Set(image{key, was, had})
 		}
 	}
+}
+
+// lacks says whether the walk has still to come to a row of which it has no image.
+func (w *Snapshot) lacks(key string) bool {
+	if w.ended || key <= w.cursor {
+		return false
+	}
+	_, has := w.images.Get(image{key: key})
+	return !has
 }

@@ -32,6 +32,11 @@ const (
 
 // Store holds the state of one cell. See the package's comment.
 type Store struct {
+	// Newest says how a row of the machine's reads now that was set to row; it is as
+	// long. A machine that has it can change rows without setting them, and snapshots
+	// and hashes have them as they are; see Tx.Former. Nil: as they were set.
+	Newest func(table Table, key, row string) string
+
 	options Options
 	db      *buntdb.DB
 	open    *buntdb.Tx // of the batch that is open; nil between batches

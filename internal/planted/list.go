@@ -41,6 +41,8 @@ const (
 	ExpiresLate
 	ExpiresByWallClock
 	RepliesNotSaved
+	DeadlinesStale
+	DeadlinesTorn
 	RepliesIgnored
 	SessionIDsAgain
 	OpenedTwice
@@ -142,6 +144,8 @@ var bugs = [...]struct{ name, breaks string }{
 	ExpiresLate:        {"expires-late", "a keep-alive gives three times the TTL"},
 	ExpiresByWallClock: {"expires-by-wall-clock", "cluster time follows the wall clock"},
 	RepliesNotSaved:    {"replies-not-saved", "the replies for exactly-once are not in the snapshot"},
+	DeadlinesStale:     {"deadlines-stale", "a snapshot has sessions without the keep-alives since their rows were written"},
+	DeadlinesTorn:      {"deadlines-torn", "a snapshot has keep-alives that came while it was walked"},
 	RepliesIgnored:     {"replies-ignored", "a repeated request is done again"},
 	SessionIDsAgain:    {"session-ids-again", "after a restore session IDs are drawn again from the first"},
 	OpenedTwice:        {"opened-twice", "a repeated opening makes a second session"},
