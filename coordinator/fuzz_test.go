@@ -70,7 +70,7 @@ func newBenchOf(tb testing.TB, quota int64, queue int) *bench {
 		server: &Server{ctx: over}, begin: time.Now(), load: &load{metrics: benchMetrics},
 		streams: map[*stream]struct{}{}, attached: map[sessions.ID]*stream{},
 		waits:   waits{claims: map[sessions.ID]map[sessions.Sequence][]*claimWait{}, beats: map[sessions.ID][]*beatWait{}},
-		watches: watches{byKey: map[watchKey]map[*watch]struct{}{}, ranges: map[*watch]struct{}{}, behind: map[*stream]struct{}{}},
+		watches: newWatches(),
 		nodes:   nodes{news: map[raftnode.NodeID]news{}},
 		hashes:  hashes{others: map[uint64]map[raftnode.NodeID]machine.Hashed{}},
 	}

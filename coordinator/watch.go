@@ -15,7 +15,7 @@ const (
 	maxWatches      = 16_384    // of one stream
 	maxWatchKeys    = 16 << 20  // bytes of the keys of one stream's watches
 	maxAllWatchKeys = 256 << 20 // bytes of the keys of a node's watches
-	maxAllRanges    = 100_000   // watches of ranges of a node: each change is compared with all of them
+	maxAllRanges    = 100_000   // watches of ranges of a node
 	maxWatchAnswer  = 1 << 20   // bytes of one response, but for a single larger event
 	catchUpEvents   = 512       // of one step through the history
 	catchUpBytes    = 512 << 10
@@ -30,6 +30,7 @@ type watch struct {
 	id       uint64
 	space    store.Space
 	key, end string
+	prefix   bool // the range is that of the keys that begin with key
 	prev     bool
 	noPut    bool
 	noDelete bool
@@ -58,16 +59,27 @@ func (w *watch) wants(e *store.Event) bool {
 	return k >= w.key && k < w.end
 }
 
-// watches finds the live watches of an event: those of one key by their key,
-// those of ranges one after the other.
+// watches finds the live watches of an event: those of one key and of a prefix by
+// these, those of other ranges one after the other.
 type watches struct {
-	byKey  map[watchKey]map[*watch]struct{}
-	ranges map[*watch]struct{}
-	behind map[*stream]struct{} // streams with watches that can catch up now
-	count  int
-	bytes  int  // as they are reckoned
-	spans  int  // watches of ranges, live or behind
-	going  bool // a step of catching up is due
+	byKey    map[watchKey]watchSet
+	byPrefix map[watchKey]watchSet
+	lengths  map[int]int // of the prefixes, and how many have each
+	ranges   watchSet
+	behind   map[*stream]struct{} // streams with watches that can catch up now
+	count    int
+	bytes    int  // as they are reckoned
+	spans    int  // watches of ranges, live or behind
+	going    bool // a step of catching up is due
+}
+
+type watchSet map[*watch]struct{}
+
+func newWatches() watches {
+	return watches{
+		byKey: map[watchKey]watchSet{}, byPrefix: map[watchKey]watchSet{}, lengths: map[int]int{}, ranges: watchSet{},
+		behind: map[*stream]struct{}{},
+	}
 }
 
 type watchKey struct {
@@ -77,16 +89,24 @@ type watchKey struct {
 
 // live makes a watch one that is told of changes as they happen.
 func (ws *watches) live(w *watch) {
+	if w.live {
+		return
+	}
 	w.live = true
-	if w.end != "" {
+	in := ws.byKey
+	switch {
+	case w.prefix:
+		in = ws.byPrefix
+		ws.lengths[len(w.key)]++
+	case w.end != "":
 		ws.ranges[w] = struct{}{}
 		return
 	}
 	k := watchKey{w.space, w.key}
-	if ws.byKey[k] == nil {
-		ws.byKey[k] = map[*watch]struct{}{}
+	if in[k] == nil {
+		in[k] = watchSet{}
 	}
-	ws.byKey[k][w] = struct{}{}
+	in[k][w] = struct{}{}
 }
 
 // dim undoes live.
@@ -95,13 +115,39 @@ func (ws *watches) dim(w *watch) {
 		return
 	}
 	w.live = false
-	if w.end != "" {
+	in := ws.byKey
+	switch {
+	case w.prefix:
+		in = ws.byPrefix
+		if ws.lengths[len(w.key)]--; ws.lengths[len(w.key)] == 0 {
+			delete(ws.lengths, len(w.key))
+		}
+	case w.end != "":
 		delete(ws.ranges, w)
 		return
 	}
 	k := watchKey{w.space, w.key}
-	if delete(ws.byKey[k], w); len(ws.byKey[k]) == 0 {
-		delete(ws.byKey, k)
+	if delete(in[k], w); len(in[k]) == 0 {
+		delete(in, k)
+	}
+}
+
+// of calls f with the live watches that may want an event.
+func (ws *watches) of(e *store.Event, f func(*watch)) {
+	k := watchKey{e.Space, e.Record.Key}
+	for w := range ws.byKey[k] {
+		f(w)
+	}
+	for n := range ws.lengths {
+		if n <= len(e.Record.Key) {
+			k.key = e.Record.Key[:n]
+			for w := range ws.byPrefix[k] {
+				f(w)
+			}
+		}
+	}
+	for w := range ws.ranges {
+		f(w)
 	}
 }
 
@@ -131,7 +177,8 @@ func (l *loop) prepareWatch(c *call, q *api.WatchRequest) (item, *api.Error) {
 	}
 	w := &watch{
 		stream: c.stream, id: c.id, space: store.Space(q.GetSpace()), key: string(q.GetKey()), end: string(q.GetRangeEnd()),
-		prev: q.GetPrev(), noPut: q.GetNoPut(), noDelete: q.GetNoDelete(), progress: q.GetProgress(), next: q.GetFromRevision(),
+		prefix: string(q.GetRangeEnd()) == prefixEnd(string(q.GetKey())),
+		prev:   q.GetPrev(), noPut: q.GetNoPut(), noDelete: q.GetNoDelete(), progress: q.GetProgress(), next: q.GetFromRevision(),
 	}
 	return item{call: c, run: func() {
 		// A revision that this node has not seen may be one that it is late for.
@@ -228,21 +275,15 @@ func (l *loop) changes(events []store.Event) {
 	// 1. Who wants what. A watch gets its events in their order.
 	wanted := map[*watch][]int{}
 	var order []*watch
-	note := func(w *watch, i int) {
-		if w.wants(&events[i]) {
-			if wanted[w] == nil {
-				order = append(order, w)
-			}
-			wanted[w] = append(wanted[w], i)
-		}
-	}
 	for i := range events {
-		for w := range ws.byKey[watchKey{events[i].Space, events[i].Record.Key}] {
-			note(w, i)
-		}
-		for w := range ws.ranges {
-			note(w, i)
-		}
+		ws.of(&events[i], func(w *watch) {
+			if w.wants(&events[i]) {
+				if wanted[w] == nil {
+					order = append(order, w)
+				}
+				wanted[w] = append(wanted[w], i)
+			}
+		})
 	}
 	// 2. Telling it, once for each.
 	slices.SortFunc(order, func(a, b *watch) int { return cmp.Compare(a.id, b.id) })

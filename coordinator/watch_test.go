@@ -3,10 +3,14 @@ package coordinator
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/conch-lock/conch/api"
+	"github.com/conch-lock/conch/coordinator/store"
 )
 
 func watchKeys(key, end string, from uint64) *api.WatchRequest {
@@ -237,4 +241,51 @@ func TestWatchGoesOnAfterACompaction(t *testing.T) {
 	if took := time.Since(began); took >= progressEvery {
 		t.Errorf("four watches were told after %v altogether", took)
 	}
+}
+
+// TestWatchesOf: the live watches that are looked at for a change are all that want
+// it, whether they are of a key, of a prefix or of another range; and those of other
+// prefixes, of which there may be thousands, are not looked at.
+func TestWatchesOf(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.Map(rapid.SliceOfN(rapid.SampledFrom([]byte("ab\xff")), 0, 4), func(b []byte) string { return string(b) })
+		ws := newWatches()
+		var live []*watch
+		for i := range rapid.IntRange(1, 40).Draw(t, "steps") {
+			if len(live) > 0 && rapid.IntRange(0, 3).Draw(t, "end") == 0 {
+				n := rapid.IntRange(0, len(live)-1).Draw(t, "which")
+				ws.dim(live[n])
+				live = slices.Delete(live, n, n+1)
+			}
+			w := &watch{id: uint64(i), space: store.Space(rapid.IntRange(0, 1).Draw(t, "space")), key: text.Draw(t, "key")}
+			switch rapid.IntRange(0, 2).Draw(t, "kind") {
+			case 0:
+				w.end, w.prefix = prefixEnd(w.key), true
+			case 1:
+				w.end = w.key + text.Draw(t, "end of the range") + "b"
+			}
+			ws.live(w)
+			live = append(live, w)
+
+			e := &store.Event{Space: store.Space(rapid.IntRange(0, 1).Draw(t, "space of the event")), Record: store.Record{Key: text.Draw(t, "changed")}}
+			looked := map[*watch]int{}
+			ws.of(e, func(w *watch) { looked[w]++ })
+			for _, w := range live {
+				n, other := looked[w], w.end != "" && !w.prefix
+				if n > 1 || n == 0 && w.wants(e) || n == 1 && !w.wants(e) && !other {
+					t.Fatalf("%+v and a change of %q: looked at %d times", w, e.Record.Key, n)
+				}
+				delete(looked, w)
+			}
+			if len(looked) > 0 {
+				t.Fatalf("%d that are not live", len(looked))
+			}
+		}
+		for _, w := range live {
+			ws.dim(w)
+		}
+		if len(ws.byKey)+len(ws.byPrefix)+len(ws.lengths)+len(ws.ranges) > 0 {
+			t.Fatalf("left: %+v", ws)
+		}
+	})
 }
