@@ -49,7 +49,8 @@ func (s Sceptic) Check(h *History) Opinion {
 	r := &reporter{checker: "sceptic"}
 	clients := &callers{numbers: map[string]int{}, asked: map[asked]bool{}}
 	parts := append(lockParts(h, clients, out.LeftOut), keyParts(h, clients, out.LeftOut)...)
-	for _, p := range parts {
+	for i, p := range parts {
+		parts[i].ops = nil // one after the other is given up
 		out.Parts++
 		out.Largest = max(out.Largest, len(p.ops))
 		if len(p.ops) > MostOperations {
@@ -118,8 +119,13 @@ func (c *callers) operation(o *Operation, input, output any) porcupine.Operation
 	if o.Return == Forever {
 		end = math.MaxInt64
 	}
-	return porcupine.Operation{ClientId: c.of(o.Client), Input: input, Call: int64(o.Invoke), Output: output, Return: end, Metadata: fmt.Sprintf("revision %d", o.Revision)}
+	return porcupine.Operation{ClientId: c.of(o.Client), Input: input, Call: int64(o.Invoke), Output: output, Return: end, Metadata: atRevision(o.Revision)}
 }
+
+// atRevision is spelt in pictures alone: there are millions.
+type atRevision uint64
+
+func (r atRevision) String() string { return fmt.Sprintf("revision %d", uint64(r)) }
 
 // inOrderOfNames gives the parts of a map.
 func inOrderOfNames(m map[string][]porcupine.Operation, model *porcupine.Model) []part {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -90,8 +91,13 @@ func (r *runner) compact(ctx context.Context) {
 	}
 }
 
+// judgeGC has memory collected when a quarter of what is needed has become garbage. A
+// history of millions of operations takes gigabytes, which it is to take once.
+const judgeGC = 25
+
 // judge completes the history and has it judged; the error says why that cannot be.
 func (r *runner) judge(ctx context.Context, report *report) ([]string, error) {
+	debug.SetGCPercent(judgeGC)
 	upto, elections, err := r.settle(ctx)
 	h := r.history.History()
 	if err == nil {

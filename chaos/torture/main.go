@@ -117,7 +117,9 @@ func torture(ctx context.Context, all []layer, length time.Duration, seed uint64
 }
 
 // longest is how long that layer of a lane runs at a time which has the most parts.
-const longest = 20 * time.Minute
+// The history that procs judges in the end grows with it: in ten minutes it has one
+// and a half million operations, and judging them takes gigabytes.
+const longest = 10 * time.Minute
 
 // least is how long a layer runs at a time, and again how much time there must be
 // left for a lane to begin from the start: what is built and judged takes as long.
