@@ -41,7 +41,7 @@ func (d *supply) thaw() error {
 	return nil
 }
 
-// fill takes all room that is left, and empty gives it back.
+// fill takes all room that is left; empty gives it back.
 func (d *supply) fill() error {
 	f, err := os.Create(filepath.Join(d.mount, "filler"))
 	if err != nil {
@@ -57,7 +57,19 @@ func (d *supply) fill() error {
 	return nil
 }
 
-func (d *supply) empty() error { return os.Remove(filepath.Join(d.mount, "filler")) }
+// empty makes the removal last: a power cut right after it would bring the file back,
+// and the disk would be full in a fault that is over.
+func (d *supply) empty() error {
+	if err := os.Remove(filepath.Join(d.mount, "filler")); err != nil {
+		return err
+	}
+	dir, err := os.Open(d.mount)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}
 
 // revived ends a fault under which a node may have ended by itself, in one of
 // these ways.
