@@ -67,7 +67,7 @@ func TestOverloadIsOver(t *testing.T) {
 	text := os.Getenv(overload)
 	switch text {
 	case "":
-		t.Skipf("%s=15s measures how an overload is got over", overload)
+		t.Skipf("it measures, for a minute of real time, and takes the whole machine: make overload, make chaos and make torture run it (%s=15s)", overload)
 	case asHostile:
 		beHostile(t)
 		return

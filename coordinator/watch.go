@@ -87,22 +87,31 @@ type watchKey struct {
 	key   string
 }
 
+// index is where a watch is found by its key; nil: nowhere, it is gone through.
+func (ws *watches) index(w *watch) map[watchKey]watchSet {
+	switch {
+	case w.prefix:
+		return ws.byPrefix
+	case w.end == "":
+		return ws.byKey
+	}
+	return nil
+}
+
 // live makes a watch one that is told of changes as they happen.
 func (ws *watches) live(w *watch) {
 	if w.live {
 		return
 	}
 	w.live = true
-	in := ws.byKey
-	switch {
-	case w.prefix:
-		in = ws.byPrefix
-		ws.lengths[len(w.key)]++
-	case w.end != "":
+	in, k := ws.index(w), watchKey{w.space, w.key}
+	if in == nil {
 		ws.ranges[w] = struct{}{}
 		return
 	}
-	k := watchKey{w.space, w.key}
+	if w.prefix {
+		ws.lengths[len(w.key)]++
+	}
 	if in[k] == nil {
 		in[k] = watchSet{}
 	}
@@ -115,18 +124,16 @@ func (ws *watches) dim(w *watch) {
 		return
 	}
 	w.live = false
-	in := ws.byKey
-	switch {
-	case w.prefix:
-		in = ws.byPrefix
-		if ws.lengths[len(w.key)]--; ws.lengths[len(w.key)] == 0 {
-			delete(ws.lengths, len(w.key))
-		}
-	case w.end != "":
+	in, k := ws.index(w), watchKey{w.space, w.key}
+	if in == nil {
 		delete(ws.ranges, w)
 		return
 	}
-	k := watchKey{w.space, w.key}
+	if w.prefix {
+		if ws.lengths[len(w.key)]--; ws.lengths[len(w.key)] == 0 {
+			delete(ws.lengths, len(w.key))
+		}
+	}
 	if delete(in[k], w); len(in[k]) == 0 {
 		delete(in, k)
 	}

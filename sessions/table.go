@@ -19,9 +19,10 @@ var (
 
 // Table is all sessions of a cell.
 type Table struct {
-	// Changes is told of a session that is about to change or to end, for the first
-	// time since Flush: Append spells the row of before for the last time. Whoever
-	// reads the rows in pieces meanwhile needs it. Nil: nobody.
+	// Changes is told of a session that is about to change or to end, unless it was
+	// told since the last Flush and the row will be handed over by the next: Append
+	// spells the row of before for the last time. Whoever reads the rows in pieces
+	// meanwhile needs it. Nil: nobody.
 	Changes func(*Session)
 
 	last    ID // the newest that was drawn
@@ -59,8 +60,7 @@ func (t *Table) Open(nonce Nonce, ttl Duration, labels Labels, now Time, revisio
 	t.last++
 	s := &Session{ID: t.last, TTL: ttl, Nonce: nonce, Labels: labels, Created: revision, Deadline: now + ttl}
 	t.add(s)
-	s.dirty = true // it had no row that Changes could tell
-	t.dirty = append(t.dirty, s)
+	t.mark(s) // and not touch: there was no row before
 	return s, nil
 }
 
@@ -219,6 +219,7 @@ func (t *Table) ShortestTTL() Duration {
 	return shortest
 }
 
+// changes comes before every change of a session.
 func (t *Table) changes(s *Session) {
 	if planted.On(planted.DeadlinesTorn) {
 		return
@@ -231,6 +232,10 @@ func (t *Table) changes(s *Session) {
 // touch has the row of a session written that is about to change.
 func (t *Table) touch(s *Session) {
 	t.changes(s)
+	t.mark(s)
+}
+
+func (t *Table) mark(s *Session) {
 	if !s.dirty {
 		s.dirty = true
 		t.dirty = append(t.dirty, s)

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/conch-lock/conch/raftnode/disk"
 )
 
 // The requests FIFREEZE and FITHAW, _IOWR('X', 119 and 120, int): a file system
@@ -63,12 +65,7 @@ func (d *supply) empty() error {
 	if err := os.Remove(filepath.Join(d.mount, "filler")); err != nil {
 		return err
 	}
-	dir, err := os.Open(d.mount)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
+	return disk.OS{}.SyncDir(d.mount)
 }
 
 // revived ends a fault under which a node may have ended by itself, in one of
