@@ -102,8 +102,10 @@ func spare(ttl time.Duration) time.Duration { return ttl*9/10 - ttl/3 }
 
 // checkLosses: no session is lost while a majority of the nodes and its client
 // do what they should, all the time in which it might have been kept alive. It
-// tells, too, how many losses there were a reason for, by the reason.
-func checkLosses(losses []loss, outages []outage, nodes int) (out []string, reasons map[string]int) {
+// tells, too, how many losses there were a reason for, by the reason. A short
+// session is lost as well by many moments in which something waited for the
+// machine, when together they are more than it has to spare.
+func checkLosses(losses []loss, outages, moments []outage, nodes int) (out []string, reasons map[string]int) {
 	var faults []outage
 	for _, o := range outages {
 		if !o.stall {
@@ -118,11 +120,28 @@ func checkLosses(losses []loss, outages []outage, nodes int) (out []string, reas
 		case excused(l, outages, nodes):
 			reasons["the machine, beside faults"]++
 		default:
+			held := stalled(within(l.At-l.TTL, l.At, outages, moments), l.At-l.TTL, l.At)
+			if l.TTL < shortTTL && held > spare(l.TTL) {
+				reasons["the machine, moment by moment"]++
+				continue
+			}
 			out = append(out, fmt.Sprintf("session %d of %s (TTL %v) was lost after %v for no reason, with the machine held up for %v of its time: %s",
-				l.Session, l.Client, l.TTL, l.At, stalled(outages, l.At-l.TTL, l.At).Round(time.Millisecond), l.Reason))
+				l.Session, l.Client, l.TTL, l.At, held.Round(time.Millisecond), l.Reason))
 		}
 	}
 	return out, reasons
+}
+
+// within is what of several lists was during a time.
+func within(from, to instant, lists ...[]outage) (out []outage) {
+	for _, list := range lists {
+		for i := range list {
+			if list[i].during(from, to) {
+				out = append(out, list[i])
+			}
+		}
+	}
+	return out
 }
 
 func excused(l loss, outages []outage, nodes int) bool {

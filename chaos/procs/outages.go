@@ -3,6 +3,7 @@
 package main
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -39,8 +40,9 @@ func (s *spell) after(t instant) bool { return s.lasts.Load() || instant(s.until
 
 // outages are what was wrong when, with whom.
 type outages struct {
-	mu   sync.Mutex
-	list []*outage
+	mu      sync.Mutex
+	list    []*outage
+	moments []outage // see brief
 }
 
 // begin notes that something is wrong, and end that it is no more. A client is
@@ -71,4 +73,23 @@ func (o *outages) seen() []outage {
 		out[i] = *x
 	}
 	return out
+}
+
+// brieflyLate is the moments so far.
+func (o *outages) brieflyLate() []outage {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.moments)
+}
+
+// counted moves times to where they count from an instant.
+func counted(began instant, list []outage) []outage {
+	for i := range list {
+		o := &list[i]
+		o.from -= began
+		if o.to != 0 {
+			o.to -= began
+		}
+	}
+	return list
 }

@@ -493,19 +493,13 @@ func (r *runner) check(ctx context.Context, report *report) {
 		}
 	}
 	add(r.history.store.complain...)
-	outages, losses := r.outages.seen(), r.history.seenLosses()
+	outages, moments := counted(r.began, r.outages.seen()), counted(r.began, r.outages.brieflyLate())
+	losses := r.history.seenLosses()
 	losses, ended := r.history.withoutEnded(losses)
 	for i := range losses {
 		losses[i].At -= r.began
 	}
-	for i := range outages {
-		o := &outages[i]
-		o.from -= r.began
-		if o.to != 0 {
-			o.to -= r.began
-		}
-	}
-	bad, reasons := checkLosses(losses, outages, r.cfg.nodes)
+	bad, reasons := checkLosses(losses, outages, moments, r.cfg.nodes)
 	add(bad...)
 	if report.losses, report.excused = len(losses)+ended, reasons; ended > 0 {
 		reasons["operators"] = ended

@@ -23,6 +23,9 @@ const (
 	// outOfOffice is for how long a node must not run until the others may have
 	// taken it for gone: half an election is too short for that.
 	outOfOffice = 500 * time.Millisecond
+	// moment is from when on something late is worth remembering. Moments do not
+	// count one by one: they may add up to what a short session has to spare.
+	moment = 20 * time.Millisecond
 )
 
 // watchSelf notes when this process does not run: its clients are then no
@@ -38,8 +41,10 @@ func (o *outages) watchSelf(stop <-chan struct{}) {
 		case <-ticker.C:
 		}
 		t := now()
-		if t-last > step+starved {
+		if late := t - last - step; late > starved {
 			o.add(&outage{what: "this program was starved", stall: true, from: last, to: t})
+		} else {
+			o.brief(t-late, t)
 		}
 		last = t
 	}
@@ -69,8 +74,20 @@ func (o *outages) watchNode(name string, pid func() int, own *spell, stop <-chan
 		waited = seen
 		if x := starvation(name, t, longest, own); x != nil {
 			o.add(x)
+		} else if !own.after(t - longest) {
+			o.brief(t-longest, t)
 		}
 	}
+}
+
+// brief notes that something was late for a moment.
+func (o *outages) brief(from, to instant) {
+	if to-from <= moment {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.moments = append(o.moments, outage{what: "late", stall: true, from: from, to: to})
 }
 
 // starvation is what it means that a thread of a node has waited for so long; nil:
@@ -130,6 +147,8 @@ func (o *outages) watchDisk(dir string, stop <-chan struct{}) error {
 		}
 		if took := now() - t; took > slowSync {
 			o.add(&outage{what: "the disk was slow", stall: true, from: t, to: t + took})
+		} else {
+			o.brief(t, t+took)
 		}
 	}
 }
