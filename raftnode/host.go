@@ -123,7 +123,7 @@ func (h *Host) StartGroup(cfg GroupConfig) (*Group, error) {
 		FS: disk.Timed{FS: h.cfg.FS, Synced: g.syncs.synced}, Dir: g.dir, Initial: cfg.Initial, Begun: begun, Machine: cfg.Machine,
 		Outbox:         hostOutbox{h, cfg.ID},
 		MembersChanged: func(m []Member) { h.membersChanged(cfg.ID, m) },
-		Tuning:         cfg.Tuning, Rand: rng, Background: g.background, Logger: g.log,
+		Tuning:         cfg.Tuning, Rand: rng, Background: g.background, Yield: yield, Logger: g.log,
 	})
 	h.mu.Lock()
 	defer h.mu.Unlock()

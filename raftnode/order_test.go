@@ -36,6 +36,7 @@ func diarist(t *testing.T) (*Replica, *diary, *tally) {
 	r, err := NewReplica(ReplicaConfig{
 		Cluster: 1, Group: 1, Node: 1, FS: fs, Dir: "/g", Initial: []Member{{ID: 1}, {ID: 2}, {ID: 3}},
 		Machine: m, Outbox: d, Tuning: smallTuning(), Rand: rand.New(rand.NewPCG(1, 1)), Logger: zerolog.Nop(),
+		Yield: func() { d.lines = append(d.lines, "yield") },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +72,7 @@ func TestOrderOfAFollowersTurn(t *testing.T) {
 	if _, err := r.Turn(0, Inputs{Messages: []PeerMessage{{From: 2, Message: m}}}); err != nil {
 		t.Fatal(err)
 	}
-	d.expect(t, "entries", "sync", "send MsgAppResp", "apply a", "apply b")
+	d.expect(t, "entries", "sync", "send MsgAppResp", "yield", "apply a", "apply b")
 
 	vote := &raftpb.Message{
 		Type: raftpb.MsgVote.Enum(), From: new(uint64(3)), To: new(uint64(1)), Term: new(uint64(3)),
@@ -129,5 +130,5 @@ func TestOrderOfALeadersTurn(t *testing.T) {
 		Type: raftpb.MsgApp.Enum(), Term: new(uint64(5)), Index: new(uint64(4)), LogTerm: new(uint64(2)), Commit: new(uint64(5)),
 		Entries: []*raftpb.Entry{{Index: new(uint64(5)), Term: new(uint64(5)), Data: []byte("other")}},
 	})
-	d.expect(t, "a new leader", "sync", "send MsgAppResp", "apply other")
+	d.expect(t, "a new leader", "sync", "send MsgAppResp", "yield", "apply other")
 }

@@ -57,6 +57,9 @@ func (r *Replica) handle(now time.Duration, rd raft.Ready) error {
 		}
 	}
 	r.cfg.Outbox.Flush()
+	if r.cfg.Yield != nil && r.role != Leader && len(committed) > 0 {
+		r.cfg.Yield()
+	}
 
 	// 6. Committed entries, which may be among those just written, are applied. Changes of members come last, since they
 	// may end this replica's leadership.

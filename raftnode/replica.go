@@ -54,6 +54,9 @@ type ReplicaConfig struct {
 	// get a turn when it is done.
 	// Nil: the work is done in place.
 	Background func(work func())
+	// Yield, when not nil, lets others on this machine have the processor. A follower does so between its promise and
+	// applying what was committed before: where nodes or clients share processors, whoever waits for the promise needs one.
+	Yield func()
 	// Logger takes what there is to tell. Its writer must not block.
 	Logger zerolog.Logger
 }
