@@ -99,7 +99,8 @@ type Config struct {
 	// open as many files: some are kept for the node itself.
 	MaxConnections int
 	// MaxInFlight bounds the requests of one stream that await their answer;
-	// more are refused with OVERLOADED. Default 16,384.
+	// more are refused with OVERLOADED. Default 16,384. While more than 8,192
+	// await theirs on the node, a stream may have no more than its share of them.
 	MaxInFlight int
 	// MaxQueueBytes bounds what waits to be written to one client; one that lets
 	// it grow further is cut off. Watches stop at half of it and go on when the

@@ -12,9 +12,10 @@
 //   - No client can make the node use memory without bound, or hold up the
 //     consensus or another client: connections, frames, requests under way and
 //     what waits to be written are bounded, one by one and together.
-//   - Keep-alives, releases, cancellations and ends of sessions are never
-//     refused for load: they make it smaller. A stream that sends too much of
-//     them is read more slowly.
+//   - Keep-alives, releases, cancellations and ends of sessions are not refused
+//     for load, which they make smaller: a stream that sends too much of them is
+//     read more slowly. Only a node whose loop is thousands of steps behind
+//     refuses everything.
 //   - When the log or the disk fails, the node serves nobody any more and
 //     [Server.Done] and [Server.Err] say why.
 //
@@ -34,8 +35,9 @@
 //     others at hand, for one confirmation of the leader.
 //  5. When the command's entry is applied, the answer goes into the queue of the
 //     stream, and what other sessions have to be told into theirs.
-//  6. The goroutine that writes a stream takes all that is queued as one frame
-//     with one flush (see outbox).
+//  6. All that is queued for a stream is written as one frame with one flush: by
+//     the loop where that is little for few streams, or else by the stream's own
+//     goroutine (see outbox).
 //
 // Unary methods and JSON over HTTP go the same way from step 2 on.
 //

@@ -36,9 +36,10 @@
 //     a. the machine learns of a lost leadership;
 //     b. messages that promise nothing are sent, the leader's entries among them, so that followers write meanwhile;
 //     those that only tell of a commit are held back for the next round, or a moment, where nobody waits for them;
-//     c. a leader applies the committed entries that it has on disk;
+//     c. a leader applies the committed entries that it has on disk, before b when it has nothing to write;
 //     d. hard state, entries and the mark of a snapshot are written in one frame with one sync;
-//     e. promises are sent: votes, and acknowledgements of entries;
+//     e. promises are sent: votes, and acknowledgements of entries; a follower that has something to apply lets others have
+//     the processor first;
 //     f. the other committed entries are applied, and changes of members among them take effect;
 //     g. raft is told, and the machine told to lead when it has applied an entry of its own term.
 //  8. Answers to reads and requests.

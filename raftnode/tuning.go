@@ -31,7 +31,7 @@ type Tuning struct {
 	MaxUncommitted int64
 
 	// SnapshotBytes is how many bytes of entries are applied before the next snapshot is begun, and so how much a restart
-	// has to apply again. Default 16 MiB, some quarter of a million requests.
+	// has to apply again. Default 16 MiB, at most some 400,000 requests.
 	SnapshotBytes int64
 	// SnapshotEntries is the same in entries. Default 1,000,000.
 	SnapshotEntries uint64

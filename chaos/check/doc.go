@@ -11,7 +11,7 @@
 // The first trusts revisions and checks everything. [Checkers] has one checker
 // for each property that can be checked on a history. Those of locks, elections
 // and keys replay the audit, revision by revision, against a specification that
-// was written from docs/semantics.md alone (model*.go): what a revision does must
+// was written from docs/semantics.md alone (keymodel.go, ledger.go): what a revision does must
 // be legal, it must be the doing of somebody, and every answer must be what the
 // specification says at its revision. [RealTime] requires that revisions agree
 // with the order in which things happened. All of it takes O(n log n).

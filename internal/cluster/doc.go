@@ -1,5 +1,5 @@
 // Package cluster runs a cluster of real conch processes on this machine, for
-// end-to-end tests and demonstrations: three servers that are started, killed,
+// end-to-end tests and demonstrations: three servers or more that are started, killed,
 // stopped and started again as an operator, or bad luck, would do it.
 //
 // Nothing of it stays behind: Close kills every process, and on Linux the

@@ -27,14 +27,15 @@
 // The way of a message:
 //
 //  1. Send puts it in the peer's queue, in the lane of its kind, or drops it.
-//  2. The peer's writer takes what is queued, urgent lane first, up to a batch,
-//     marshals each message behind the others and flushes once.
+//  2. Flush takes what is queued, urgent lane first, up to a batch, marshals each
+//     message behind the others and writes once, as far as that needs no
+//     waiting; the peer's writer does the rest.
 //  3. The receiving node's goroutine for that connection unmarshals it, checks
 //     where it says that it is from and to, and calls the receiver. A receiver
 //     that blocks makes the sender's queue fill: that is the flow control.
 //
-// Messages are marshaled by the writer, after Send has returned, so a message
-// handed to Send must not be changed any more. Raft keeps to that for all
+// Messages are marshaled after Send has returned, so a message handed to Send
+// must not be changed any more. Raft keeps to that for all
 // messages and entries of a Ready.
 //
 // The methods of the receiver are called from goroutines of the transport, those

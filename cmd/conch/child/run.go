@@ -167,6 +167,7 @@ func (r *runner) received(sig syscall.Signal) {
 		r.tstp = false
 	}
 	r.orders.send(order{Signal: int(sig)})
+	r.result.Terminated = r.result.Terminated || sig == syscall.SIGTERM
 	switch sig {
 	case syscall.SIGTERM, syscall.SIGHUP: // a stopped command hears it when it is continued
 		r.received(syscall.SIGCONT)

@@ -53,6 +53,8 @@ type Result struct {
 	Lost bool
 	// Killed: something had to be killed with SIGKILL.
 	Killed bool
+	// Terminated: a SIGTERM came and was sent on to CMD.
+	Terminated bool
 	// GuardDied: the guard was killed, and CMD with it.
 	GuardDied bool
 	// Left are processes that CMD left behind and that had to be stopped.

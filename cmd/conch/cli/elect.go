@@ -49,8 +49,9 @@ func (a *App) electCommand() *cobra.Command {
 		Short: "Run a command while leading an election",
 		Long: `Elect stands as a candidate in the election NAME, and runs CMD while it leads. When the
 leadership is lost it stops CMD, stands again, and starts CMD again when it leads again;
-with --once it exits with status 70 instead. When CMD ends by itself it resigns and
-exits with the status of CMD, 128+n when signal n killed it.
+with --once, or when a SIGTERM came before CMD had ended, it exits with status 70
+instead. When CMD ends by itself it resigns and exits with the status of CMD, 128+n when
+signal n killed it.
 
 CMD runs as under conch lock: in a process group of its own, which signals are sent on
 to, which gets SIGTERM at once when the leadership is lost and SIGKILL after
@@ -199,11 +200,13 @@ func (a *App) elect(ctx context.Context, r *electRequest) error {
 }
 
 // again says whether to stand again after err: when the leadership or the
-// candidacy was lost, and, once it stood, while the cluster cannot be reached.
+// candidacy was lost, and, once it stood, while the cluster cannot be reached. It
+// does not when a SIGTERM came before the command had ended, which was meant for
+// both.
 func again(err error, stoodBefore bool) bool {
 	var lost *lossError
 	if errors.As(err, &lost) {
-		return true
+		return !lost.final
 	}
 	if err == nil || isInterrupt(err) || !stoodBefore {
 		return false

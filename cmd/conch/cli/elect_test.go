@@ -39,9 +39,13 @@ func TestElectRunsTheCommand(t *testing.T) {
 
 // loseWhen loses the leadership once the file is there.
 func loseWhen(l *fakeLead, file string, why error) {
+	waitForFile(file)
+	l.lose(why)
+}
+
+func waitForFile(file string) {
 	for { // ends with the condition or the test's time
 		if _, err := os.Stat(file); err == nil {
-			l.lose(why)
 			return
 		}
 		time.Sleep(time.Millisecond)
@@ -70,6 +74,23 @@ func TestElectOnce(t *testing.T) {
 	l := newFakeLead()
 	go loseWhen(l, filepath.Join(dir, "run1"), sdk.ErrBroken)
 	got := run(electing(l), "elect", "x", "--once", "--", "sh", "-c", counting, dir, "2")
+	if got.code != 70 || !strings.HasPrefix(got.err, "conch: leadership of x was lost: ") || strings.Contains(got.err, "again") {
+		t.Errorf("exit status %d, stderr %s", got.code, got.err)
+	}
+}
+
+// A SIGTERM that went on to the command is not forgotten when the leadership is
+// lost before the command has ended.
+func TestElectTerminatedAndLost(t *testing.T) {
+	dir := t.TempDir()
+	l := newFakeLead()
+	go func() {
+		waitForFile(filepath.Join(dir, "runs"))
+		_ = syscall.Kill(os.Getpid(), syscall.SIGTERM)
+		loseWhen(l, filepath.Join(dir, "told"), sdk.ErrSessionExpired)
+	}()
+	got := run(electing(l, newFakeLead()), "elect", "x", "--", "sh", "-c",
+		`cd "$0"; trap "touch told" TERM; echo x >> runs; while [ ! -e told ]; do sleep 0.01; done; while :; do sleep 0.01; done`, dir)
 	if got.code != 70 || !strings.HasPrefix(got.err, "conch: leadership of x was lost: ") || strings.Contains(got.err, "again") {
 		t.Errorf("exit status %d, stderr %s", got.code, got.err)
 	}

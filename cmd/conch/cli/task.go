@@ -65,26 +65,27 @@ func nameAndCommand(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// lossError says that what the command ran under was lost. Its exit status is
-// exitLost.
+// lossError says that what the command ran under was lost. It goes with the exit
+// status exitLost.
 type lossError struct {
-	text string
-	why  error
+	text  string
+	why   error
+	final bool // somebody had asked for the end anyway
 }
 
 func (e *lossError) Error() string { return e.text }
 func (e *lossError) Unwrap() error { return e.why }
 
 // lost makes the error of a loss. format has one %v or %w for why.
-func (t *task) lost(why error, format string, args ...any) error {
+func (t *task) lost(why error, format string, args ...any) *lossError {
 	args = append([]any{t.what, why}, args...)
-	return exitWith(exitLost, &lossError{fmt.Sprintf("%s was lost"+format, args...), why})
+	return &lossError{text: fmt.Sprintf("%s was lost"+format, args...), why: why}
 }
 
 // runUnder runs the command while h is held.
 func (a *App) runUnder(h tenure, t *task, env []string, signals <-chan os.Signal) error {
 	if err := h.Err(); err != nil {
-		return t.lost(err, " before %[3]s was started: %[2]v", t.cmd[0])
+		return exitWith(exitLost, t.lost(err, " before %[3]s was started: %[2]v", t.cmd[0]))
 	}
 	result, err := child.Run(child.Spec{
 		Path: t.path, Args: t.cmd, Env: env,
@@ -109,7 +110,9 @@ func (a *App) runUnder(h tenure, t *task, env []string, signals <-chan os.Signal
 		if result.Killed {
 			how = "killed"
 		}
-		return t.lost(lost, ": %v; %s was %s", t.cmd[0], how)
+		e := t.lost(lost, ": %v; %s was %s", t.cmd[0], how)
+		e.final = result.Terminated
+		return exitWith(exitLost, e)
 	}
 	if result.GuardDied {
 		return exitWith(result.Code, fmt.Errorf("the guard process was killed, and %s with it", t.cmd[0]))
@@ -125,7 +128,7 @@ func (a *App) hold(h tenure, t *task, signals <-chan os.Signal) error {
 	for {
 		select {
 		case <-h.Done():
-			return t.lost(h.Err(), ": %v")
+			return exitWith(exitLost, t.lost(h.Err(), ": %v"))
 		case sig := <-signals:
 			if ends(sig) {
 				return nil

@@ -6,8 +6,10 @@
 //	crash_test.go     all nodes killed at once under load
 //	powercut_test.go  all nodes lose their power at once (root, Linux)
 //	failover_test.go  how long nobody gets a lock after the leader's death
+//	silent_test.go    the same when the leader's network falls silent (root, Linux)
 //	dev_test.go       how long conch dev needs to be ready
 //	refused_test.go   wrong data, ports and settings, and nobody to reach
+//	slack_test.go     the timer slack of a server (Linux)
 //	disk_test.go      disks that are full, and disks that fail (root, Linux)
 //
 // Figures are printed and bounded generously, since machines differ; what must
@@ -16,5 +18,6 @@
 //
 // CONCH_BINARY names a program to test instead of one that is built here.
 // CONCH_E2E_LENGTH makes the counter test longer (a duration such as 10m).
-// REQUIRE_POWER_CUT makes it a failure when power cannot be cut.
+// REQUIRE_POWER_CUT and REQUIRE_NETWORK make it a failure when power, or a network,
+// cannot be cut.
 package e2e

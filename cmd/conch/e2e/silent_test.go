@@ -83,7 +83,7 @@ func networks(t *testing.T, n int) *bridged {
 	bridge := fmt.Sprintf("cnb%d", id)
 	subnet := fmt.Sprintf("10.%d.%d", 200+id/250%50, id%250)
 	if out, err := exec.Command("ip", "link", "add", bridge, "type", "bridge").CombinedOutput(); err != nil {
-		if os.Getenv("CI") != "" {
+		if os.Getenv("REQUIRE_NETWORK") != "" {
 			t.Fatalf("a bridge cannot be made here: %v: %s", err, out)
 		}
 		t.Skipf("a bridge cannot be made here: %v: %s", err, out)
