@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
 	"errors"
@@ -9,13 +10,17 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
+
 	"github.com/conch-lock/conch/api"
 )
 
 const (
 	// stagger is how long an attempt to connect may take before the next
-	// endpoint is tried beside it.
-	stagger = 250 * time.Millisecond
+	// endpoint is tried beside it, or a part of the shortest time to live that the
+	// client has to keep.
+	stagger     = 250 * time.Millisecond
+	staggerPart = 8
 	// The client moves to the leader after a settling time, not more often
 	// than once a dwell time, and not again for a while to an endpoint that
 	// did not answer: an election in progress must not make it flap.
@@ -48,7 +53,7 @@ func (c *Client) manage(l *link) {
 			old.shut()
 			old = nil
 		}
-		next := c.attend(l)
+		next := c.attend(l, pause)
 		if next != nil {
 			old = l
 		} else {
@@ -80,8 +85,10 @@ func rest(ctx context.Context, d time.Duration) bool {
 }
 
 // attend watches over a link until it fails (nil), or until the client is
-// connected to the leader instead (the new link, which the caller adopts).
-func (c *Client) attend(l *link) *link {
+// connected elsewhere instead (the new link, which the caller adopts): to the
+// leader, or to any other node when this one acknowledges no keep-alives. pause is
+// between links that live for a short time.
+func (c *Client) attend(l *link, pause *backoff.ExponentialBackOff) *link {
 	timer := time.NewTimer(c.settle())
 	defer timer.Stop()
 	for {
@@ -93,14 +100,22 @@ func (c *Client) attend(l *link) *link {
 		case <-c.hinted:
 			timer.Reset(c.settle())
 			continue
+		case <-l.doubts:
+			if next := c.elsewhere(l, pause); next != nil {
+				return next
+			}
+			continue
 		case <-timer.C:
 		}
 		target := c.moveTarget(l)
 		if target == "" {
 			continue // until the next hint
 		}
+		c.moving(l, true)
 		next := c.openLeader(l, target)
-		if next != nil && c.calm(l) {
+		calm := next != nil && c.calm(l)
+		c.moving(l, false)
+		if calm {
 			c.moved = c.cfg.Now()
 			c.log.Debug().Str("from", l.endpoint).Str("to", target).Msg("moving to the leader")
 			return next
@@ -112,6 +127,72 @@ func (c *Client) attend(l *link) *link {
 		}
 		timer.Reset(moveDwell)
 	}
+}
+
+// moving notes that the client connects to the leader beside a link, or no more.
+func (c *Client) moving(l *link, on bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l.moving = on
+}
+
+// elsewhere connects to another node beside a link on which keep-alives are not
+// acknowledged, and returns that one. nil: the client stays, because they are
+// acknowledged again, or the link has failed meanwhile.
+func (c *Client) elsewhere(l *link, pause *backoff.ExponentialBackOff) *link {
+	if c.cfg.Now()-l.adopted >= settled {
+		pause.Reset()
+	} else {
+		rest(l.ctx, pause.NextBackOff())
+	}
+	c.mu.Lock()
+	l.holdOnce = true
+	c.mu.Unlock()
+	ctx, cancel := context.WithCancel(c.ctx)
+	defer cancel()
+	defer context.AfterFunc(l.ctx, cancel)()
+	before := c.avoid
+	c.avoid = l.endpoint
+	next := c.connect(ctx)
+	if next != nil && c.leave(l) {
+		return next
+	}
+	if next != nil {
+		next.shut()
+	}
+	c.avoid = before
+	return nil
+}
+
+// leave gives up a doubted link that still acknowledges nothing; otherwise the
+// client goes on with it as before.
+func (c *Client) leave(l *link) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l.doubted = false
+	if l.ctx.Err() == nil && !c.forsaken(l) {
+		l.holdOnce = false
+		l.nudge()
+		return false
+	}
+	l.fail(errForsaken)
+	err := context.Cause(l.ctx)
+	c.failures[l.endpoint] = err
+	c.log.Debug().Str("endpoint", l.endpoint).Err(err).Msg("connection given up")
+	return true
+}
+
+// forsaken says whether any session has waited too long for an acknowledgement on
+// the link. Needs mu.
+func (c *Client) forsaken(l *link) bool {
+	now := c.cfg.Now()
+	for _, s := range c.sessions {
+		s.judge(now)
+		if from, ok := s.forsaken(l); ok && now >= from {
+			return true
+		}
+	}
+	return false
 }
 
 // settle is the pause before a move, with jitter so that not all clients of a
@@ -229,7 +310,7 @@ func (c *Client) round(parent context.Context) *link {
 		case <-quit:
 		}
 	}
-	order := c.order()
+	order, stagger := c.order(), c.stagger()
 	next, running := 0, 0
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -265,6 +346,17 @@ func (c *Client) round(parent context.Context) *link {
 		}
 	}
 	return nil
+}
+
+// stagger is how long to wait for an endpoint before the next one is tried, too.
+func (c *Client) stagger() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d := stagger
+	for _, s := range c.sessions {
+		d = min(d, s.ttl/staggerPart)
+	}
+	return d
 }
 
 // order is the endpoints in the order in which to try them: the leader if it
@@ -347,7 +439,7 @@ func (c *Client) adopt(l *link) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if old := c.link; old != nil {
-		c.detach(old, ErrClosed)
+		c.detach(old, cmp.Or(context.Cause(old.ctx), ErrClosed))
 	}
 	now := c.cfg.Now()
 	c.link = l

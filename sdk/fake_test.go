@@ -76,10 +76,11 @@ type fakeNode struct {
 	endpoint string
 
 	// Guarded by cell.mu.
-	down     bool // refuses connections
-	mute     bool // swallows everything
-	full     bool // ends streams with an error
-	deaf     bool // hears keep-alives and acknowledges none
+	down     bool          // refuses connections
+	mute     bool          // swallows everything
+	full     bool          // ends streams with an error
+	deaf     bool          // hears keep-alives and acknowledges none
+	slow     time.Duration // all of its answers come so late
 	hook     func(*api.Request) fault
 	hint     *api.LeaderHint
 	streams  map[*fakeStream]bool
@@ -251,7 +252,16 @@ func (st *fakeStream) break_() {
 	})
 }
 
+// send answers. Needs mu.
 func (st *fakeStream) send(r *api.Response) {
+	if late := st.node.slow; late > 0 {
+		time.AfterFunc(late, func() { st.put(r) })
+		return
+	}
+	st.put(r)
+}
+
+func (st *fakeStream) put(r *api.Response) {
 	select {
 	case st.out <- r:
 	default:
@@ -281,7 +291,7 @@ func (st *fakeStream) handle(r *api.Request) {
 	if resp != nil && !ft.loseReply {
 		resp.Id = r.GetId()
 		if ft.delay > 0 {
-			time.AfterFunc(ft.delay, func() { st.send(resp) })
+			time.AfterFunc(ft.delay, func() { st.put(resp) })
 			return
 		}
 		st.send(resp)

@@ -43,39 +43,55 @@ func (s *Session) tend(now time.Duration) time.Duration {
 	if s.err != nil {
 		return never
 	}
+	next := never
+	if s.proven {
+		next = s.acked + s.safe
+	}
 	l := s.c.link
 	if l == nil {
-		return s.acked + s.safe
+		return next
 	}
 	if now >= s.nextAt && !s.beating {
-		s.queueBeat(l)
+		s.queueBeat(l, now)
 	}
-	next := s.acked + s.safe
 	if half := s.acked + s.safe/2 + 1; now < half {
 		next = half
 	}
 	if !s.beating {
 		next = min(next, s.nextAt)
 	}
-	// Connected, and yet nothing is acknowledged: the node may be cut off from
-	// the others. Try another one while there is time.
 	if s.state == Jeopardy {
 		next = min(next, now+look) // another node may become known
 	}
-	if s.state == Jeopardy && len(s.beats) > 0 && s.c.hasOthers(l) {
-		since := max(s.beats[0].sent, l.adopted)
-		if try := since + s.ttl/switchPart; now >= try {
-			l.fail(fmt.Errorf("no keep-alive was acknowledged there for %v", (now - since).Round(time.Millisecond)))
-		} else {
-			next = min(next, try)
-		}
+	if try, ok := s.forsaken(l); ok && now < try {
+		next = min(next, try)
+	} else if ok {
+		l.doubt()
 	}
 	return next
 }
 
+// forsaken says from when on another node is to be tried for a session whose client
+// is connected, and of which nothing is acknowledged all the same: the node may be
+// cut off from the others. Needs mu.
+func (s *Session) forsaken(l *link) (from time.Duration, ok bool) {
+	if s.err != nil || s.state != Jeopardy || !s.c.hasOthers(l) {
+		return 0, false
+	}
+	switch {
+	case len(s.beats) > 0:
+		from = s.beats[0].sent
+	case s.beating: // and the link does not write
+		from = s.queued
+	default:
+		return 0, false
+	}
+	return max(from, l.adopted, s.told) + s.ttl/switchPart, true
+}
+
 // queueBeat has the next frame carry a keep-alive. Needs mu.
-func (s *Session) queueBeat(l *link) {
-	s.beating = true
+func (s *Session) queueBeat(l *link, now time.Duration) {
+	s.beating, s.queued = true, now
 	l.beats = append(l.beats, s)
 	l.nudge()
 }
@@ -123,7 +139,7 @@ func (s *Session) alive(number uint64, now time.Duration) {
 		heard = now
 	}
 	s.beats = append(s.beats[:0], s.beats[known:]...)
-	s.acked = max(s.acked, heard)
+	s.acked, s.told = max(s.acked, heard), now
 	if !s.proven && now-s.acked < s.safe {
 		s.proven = true
 		close(s.proof)
@@ -153,8 +169,7 @@ func (s *Session) beatAfter(sent time.Duration) time.Duration {
 // attach binds the session to a new link: the cell lists the claims that it
 // holds for it, and a keep-alive follows at once. Needs mu.
 func (s *Session) attach(l *link, now time.Duration) {
-	s.beating = false
-	s.queueBeat(l)
+	s.queueBeat(l, now)
 	ca := &call{
 		op: "attach session", name: s.id.String(), kind: ofLink, session: s,
 		req: &api.Request{Op: &api.Request_AttachSession{AttachSession: &api.AttachSessionRequest{Cell: s.c.cfg.Cell, Session: uint64(s.id)}}},

@@ -37,6 +37,7 @@ type link struct {
 	ctx      context.Context         // ends when the link failed; its cause says why
 	fail     context.CancelCauseFunc // ends the link for a reason; never blocks
 	wake     chan struct{}           // has one element when there may be something to write
+	doubts   chan struct{}           // has one element when another node is to be tried
 	wg       sync.WaitGroup
 	writing  sync.Mutex // held by whoever writes; Client.mu may be taken with it, not before
 
@@ -49,6 +50,8 @@ type link struct {
 	onceInFlight int           // those of them that cannot be repeated
 	calm         chan struct{} // closed when the last of those is answered; nil: nobody asked
 	holdOnce     bool          // send none of those: the client is about to move
+	moving       bool          // the client connects to the leader beside it
+	doubted      bool          // another node is being tried beside it
 	adopted      time.Duration // when it became the client's
 	heard        time.Duration // when something last came in
 	waiting      time.Duration // since when something is in flight
@@ -108,7 +111,7 @@ func (c *Client) greet(ctx context.Context, endpoint string, raw net.Conn) (*lin
 }
 
 func (c *Client) hello(endpoint string, w *wire) (*link, error) {
-	l := &link{c: c, endpoint: endpoint, wire: w, wake: make(chan struct{}, 1)}
+	l := &link{c: c, endpoint: endpoint, wire: w, wake: make(chan struct{}, 1), doubts: make(chan struct{}, 1)}
 	l.ctx, l.fail = context.WithCancelCause(context.Background())
 	name := version
 	if c.cfg.Name != "" {
@@ -169,6 +172,21 @@ func (l *link) shut() {
 	_ = l.wire.close()
 	l.wg.Wait()
 }
+
+// doubt has another node tried, because keep-alives are not acknowledged here. The
+// link goes on meanwhile: it may only be slow. Needs mu.
+func (l *link) doubt() {
+	switch {
+	case l.moving: // nobody is free to try another one beside that
+		l.fail(errForsaken)
+	case !l.doubted:
+		l.doubted = true
+		l.doubts <- struct{}{}
+	}
+}
+
+// errForsaken says why a client leaves a node that it is connected to.
+var errForsaken = errors.New("keep-alives were not acknowledged there")
 
 // push queues a request for the writer. Needs mu.
 func (l *link) push(o outgoing) {

@@ -84,6 +84,8 @@ type Session struct {
 	turn    uint64        // among the sessions of the client, for its slot
 	nextAt  time.Duration // when the next keep-alive is due
 	beating bool          // it is in the queue of the link
+	queued  time.Duration // since when
+	told    time.Duration // when a keep-alive was last acknowledged
 	dueAt   time.Duration // when the keeper looks again
 	place   int           // in the agenda
 

@@ -292,6 +292,58 @@ func TestLeavesANodeThatAcknowledgesNothing(t *testing.T) {
 	})
 }
 
+// Answers that are merely late are no reason to break a connection that brings
+// them: as slow as the whole cell has become, another node would be no better, and
+// what is under way would be lost.
+func TestSlowAnswersLoseNoSession(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		s := open(t, c, WithTTL(500*time.Millisecond))
+		time.Sleep(5 * time.Second)
+		for _, slow := range []time.Duration{100, 150, 200, 250} {
+			f.with(func() {
+				for _, n := range f.nodes {
+					n.slow, n.accepted = slow*time.Millisecond, 0
+				}
+			})
+			time.Sleep(5 * time.Second)
+			if err := s.Err(); err != nil {
+				t.Fatalf("answers are %v ms late: %v", int(slow), err)
+			}
+			f.with(func() {
+				if n := f.nodes["n1:1"].accepted + f.nodes["n2:1"].accepted + f.nodes["n3:1"].accepted; n > 3 {
+					t.Errorf("answers are %v ms late: %d connections in five seconds", int(slow), n)
+				}
+			})
+		}
+		f.with(func() {
+			if len(f.nodes["n1:1"].streams) != 1 {
+				t.Errorf("%d connections with the first node: it was left, or a second one stayed open", len(f.nodes["n1:1"].streams))
+			}
+		})
+	})
+}
+
+// A node that acknowledges nothing any more is left in time also by a session of the
+// shortest TTL, when the next one is silent, too.
+func TestLeavesTwoNodesInTime(t *testing.T) {
+	for i := range 10 { // at any time between two keep-alives
+		world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+			s := open(t, c, WithTTL(500*time.Millisecond))
+			time.Sleep(time.Second + time.Duration(i)*17*time.Millisecond)
+			f.with(func() { f.nodes["n1:1"].deaf, f.nodes["n2:1"].mute = true, true })
+			time.Sleep(5 * time.Second)
+			if err := s.Err(); err != nil {
+				t.Error(err)
+			}
+			f.with(func() {
+				if len(f.nodes["n3:1"].streams) != 1 {
+					t.Errorf("%d connections with the node that serves", len(f.nodes["n3:1"].streams))
+				}
+			})
+		})
+	}
+}
+
 // A keep-alive that was on its way to a leader that is gone is sent again as soon
 // as there is another one: nobody on the way keeps it.
 func TestKeepAliveAgainWhenTheLeaderChanges(t *testing.T) {
