@@ -198,6 +198,9 @@ func (c *Client) pushed(l *link, r *api.Response, now time.Duration) {
 		for _, a := range r.GetAlive().GetSessions() {
 			if s := c.sessions[SessionID(a.GetSession())]; s != nil {
 				s.alive(a.GetNumber(), now)
+				if s.told == now {
+					l.told = now
+				}
 			}
 		}
 	case r.GetClaim() != nil:

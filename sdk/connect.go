@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -140,42 +141,48 @@ func (c *Client) moving(l *link, on bool) {
 // acknowledged, and returns that one. nil: the client stays, because they are
 // acknowledged again, or the link has failed meanwhile.
 func (c *Client) elsewhere(l *link, pause *backoff.ExponentialBackOff) *link {
-	if c.cfg.Now()-l.adopted >= settled {
-		pause.Reset()
-	} else {
-		rest(l.ctx, pause.NextBackOff())
-	}
-	c.mu.Lock()
-	l.holdOnce = true
-	c.mu.Unlock()
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
 	defer context.AfterFunc(l.ctx, cancel)()
-	before := c.avoid
-	c.avoid = l.endpoint
-	next := c.connect(ctx)
+	if c.cfg.Now()-max(l.adopted, l.tried) >= settled {
+		pause.Reset()
+	} else {
+		rest(ctx, pause.NextBackOff())
+	}
+	var next *link
+	if !c.stays(l) {
+		others := slices.DeleteFunc(c.order(), func(e string) bool { return e == l.endpoint })
+		next = c.round(ctx, others)
+	}
 	if next != nil && c.leave(l) {
 		return next
 	}
 	if next != nil {
 		next.shut()
 	}
-	c.avoid = before
+	l.tried = c.cfg.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l.doubted = 0 // until the keeper doubts again
 	return nil
 }
 
-// leave gives up a doubted link that still acknowledges nothing; otherwise the
-// client goes on with it as before.
-func (c *Client) leave(l *link) bool {
+// stays says whether keep-alives are acknowledged on a doubted link again. That no
+// session is left says nothing about the link.
+func (c *Client) stays(l *link) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	l.doubted = false
-	if l.ctx.Err() == nil && !c.forsaken(l) {
-		l.holdOnce = false
-		l.nudge()
+	return l.ctx.Err() == nil && l.told > l.doubted && !c.forsaken(l)
+}
+
+// leave gives up a doubted link, unless it stays.
+func (c *Client) leave(l *link) bool {
+	if c.stays(l) {
 		return false
 	}
 	l.fail(errForsaken)
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	err := context.Cause(l.ctx)
 	c.failures[l.endpoint] = err
 	c.log.Debug().Str("endpoint", l.endpoint).Err(err).Msg("connection given up")
@@ -266,7 +273,7 @@ func (c *Client) calm(l *link) bool {
 func (c *Client) connect(ctx context.Context) *link {
 	pause := newBackoff(50*time.Millisecond, 2*time.Second)
 	for {
-		if l := c.round(ctx); l != nil {
+		if l := c.round(ctx, c.order()); l != nil {
 			return l
 		}
 		if !rest(ctx, pause.NextBackOff()) {
@@ -275,9 +282,9 @@ func (c *Client) connect(ctx context.Context) *link {
 	}
 }
 
-// round tries every endpoint once, each a little after the one before it, and
+// round tries endpoints, each once and a little after the one before it, and
 // returns the first that answers.
-func (c *Client) round(parent context.Context) *link {
+func (c *Client) round(parent context.Context, endpoints []string) *link {
 	ctx, cancel := context.WithTimeout(parent, c.cfg.DialTimeout)
 	defer cancel()
 	var (
@@ -310,11 +317,11 @@ func (c *Client) round(parent context.Context) *link {
 		case <-quit:
 		}
 	}
-	order, stagger := c.order(), c.stagger()
+	stagger := c.stagger()
 	next, running := 0, 0
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for next < len(order) || running > 0 {
+	for next < len(endpoints) || running > 0 {
 		select {
 		case ok := <-results:
 			running--
@@ -325,9 +332,9 @@ func (c *Client) round(parent context.Context) *link {
 			}
 			timer.Reset(0)
 		case <-timer.C:
-			if next < len(order) && ctx.Err() == nil {
+			if next < len(endpoints) && ctx.Err() == nil {
 				c.wg.Add(1)
-				go try(order[next])
+				go try(endpoints[next])
 				next++
 				running++
 				timer.Reset(stagger)
@@ -335,7 +342,7 @@ func (c *Client) round(parent context.Context) *link {
 		case <-ctx.Done():
 			// The attempts end with it; wait for them, so that each one's
 			// reason is known.
-			next = len(order)
+			next = len(endpoints)
 			for ; running > 0; running-- {
 				if <-results {
 					mu.Lock()

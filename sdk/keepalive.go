@@ -86,7 +86,10 @@ func (s *Session) forsaken(l *link) (from time.Duration, ok bool) {
 	default:
 		return 0, false
 	}
-	return max(from, l.adopted, s.told) + s.ttl/switchPart, true
+	// Acknowledgements that come, and come later and later, count until there is just
+	// time enough to try another node.
+	wait := s.ttl / switchPart
+	return max(l.adopted+wait, min(max(from, s.told)+wait, s.acked+s.safe*3/4)), true
 }
 
 // queueBeat has the next frame carry a keep-alive. Needs mu.

@@ -41,6 +41,8 @@ type link struct {
 	wg       sync.WaitGroup
 	writing  sync.Mutex // held by whoever writes; Client.mu may be taken with it, not before
 
+	tried time.Duration // when another node was last tried beside it; belongs to Client.manage
+
 	// Guarded by Client.mu.
 	leader       *api.LeaderHint
 	queue        []outgoing
@@ -51,7 +53,8 @@ type link struct {
 	calm         chan struct{} // closed when the last of those is answered; nil: nobody asked
 	holdOnce     bool          // send none of those: the client is about to move
 	moving       bool          // the client connects to the leader beside it
-	doubted      bool          // another node is being tried beside it
+	doubted      time.Duration // since when another node is tried beside it; 0: none is
+	told         time.Duration // when a keep-alive was last acknowledged
 	adopted      time.Duration // when it became the client's
 	heard        time.Duration // when something last came in
 	waiting      time.Duration // since when something is in flight
@@ -179,8 +182,8 @@ func (l *link) doubt() {
 	switch {
 	case l.moving: // nobody is free to try another one beside that
 		l.fail(errForsaken)
-	case !l.doubted:
-		l.doubted = true
+	case l.doubted == 0:
+		l.doubted = l.c.cfg.Now()
 		l.doubts <- struct{}{}
 	}
 }

@@ -323,6 +323,79 @@ func TestSlowAnswersLoseNoSession(t *testing.T) {
 	})
 }
 
+// A node that gets slower and slower, while the others are well, is left before it
+// costs the session its life.
+func TestLeavesANodeThatGetsSlower(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		s := open(t, c, WithTTL(500*time.Millisecond))
+		for slow := range 400 {
+			f.with(func() { f.nodes["n1:1"].slow = time.Duration(slow) * time.Millisecond })
+			time.Sleep(10 * time.Millisecond)
+		}
+		if err := s.Err(); err != nil {
+			t.Fatal(err)
+		}
+		f.with(func() {
+			if len(f.nodes["n1:1"].streams) != 0 {
+				t.Error("it is with the slow node yet")
+			}
+		})
+	})
+}
+
+// That the session is over is no sign that the node it was lost on is well: the
+// client goes to the one that it has found meanwhile.
+func TestLeavesTheNodeThatLostTheSession(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		s := open(t, c, WithTTL(500*time.Millisecond))
+		f.with(func() {
+			f.nodes["n1:1"].deaf = true
+			f.nodes["n2:1"].slow, f.nodes["n3:1"].slow = 400*time.Millisecond, 400*time.Millisecond
+		})
+		time.Sleep(2 * time.Second)
+		want(t, "session", s.Err(), ErrSessionExpired)
+		f.with(func() {
+			if len(f.nodes["n1:1"].streams) != 0 {
+				t.Error("it is with the deaf node yet")
+			}
+		})
+	})
+}
+
+// While no other node can be reached, a doubted one goes on being used, and the
+// client can be closed at once.
+func TestDoubtsTheOnlyNode(t *testing.T) {
+	world(t, nil, func(t *testing.T, f *fakeCell, c *Client) {
+		s := open(t, c, WithTTL(500*time.Millisecond))
+		f.with(func() {
+			f.nodes["n1:1"].deaf, f.nodes["n2:1"].down, f.nodes["n3:1"].down = true, true, true
+		})
+		time.Sleep(400 * time.Millisecond) // in doubt after 291
+		if _, err := c.Put(within(t, time.Second), "key", []byte("x")); err != nil {
+			t.Errorf("a write while other nodes are tried: %v", err)
+		}
+		f.with(func() { f.nodes["n1:1"].deaf = false })
+		time.Sleep(10 * time.Second)
+		if err := s.Err(); err != nil {
+			t.Error(err)
+		}
+		f.with(func() {
+			if len(f.nodes["n1:1"].streams) != 1 {
+				t.Error("it left the only node")
+			}
+			f.nodes["n1:1"].deaf = true
+		})
+		time.Sleep(350 * time.Millisecond)
+		start := time.Now()
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(start); took > 100*time.Millisecond {
+			t.Errorf("Close took %v", took)
+		}
+	})
+}
+
 // A node that acknowledges nothing any more is left in time also by a session of the
 // shortest TTL, when the next one is silent, too.
 func TestLeavesTwoNodesInTime(t *testing.T) {
