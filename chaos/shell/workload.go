@@ -153,7 +153,8 @@ func vanish(ctx context.Context, c *client, at *sitting) {
 	if c.chance(3) == 0 {
 		return
 	}
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	// So little that it is sometimes too little: then it goes on without its client.
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Millisecond)
 	defer cancel()
 	at.leave()
 	c.history.Session(check.Session{ID: uint64(s.ID()), Client: c.name, TTL: s.TTL(), Closed: now()})
