@@ -102,9 +102,9 @@ func spare(ttl time.Duration) time.Duration { return ttl*9/10 - ttl/3 }
 
 // checkLosses: no session is lost while a majority of the nodes and its client
 // do what they should, all the time in which it might have been kept alive. It
-// tells, too, how many losses there were a reason for, by the reason. A short
-// session is lost as well by many moments in which something waited for the
-// machine, when together they are more than it has to spare.
+// tells, too, how many losses there were a reason for, by the reason.
+// Moments, in which something waited for the machine, excuse nothing: what they took
+// together is told of a session that was lost for no reason.
 func checkLosses(losses []loss, outages, moments []outage, nodes int) (out []string, reasons map[string]int) {
 	var faults []outage
 	for _, o := range outages {
@@ -121,10 +121,6 @@ func checkLosses(losses []loss, outages, moments []outage, nodes int) (out []str
 			reasons["the machine, beside faults"]++
 		default:
 			held := stalled(within(l.At-l.TTL, l.At, outages, moments), l.At-l.TTL, l.At)
-			if l.TTL < shortTTL && held > spare(l.TTL) {
-				reasons["the machine, moment by moment"]++
-				continue
-			}
 			out = append(out, fmt.Sprintf("session %d of %s (TTL %v) was lost after %v for no reason, with the machine held up for %v of its time: %s",
 				l.Session, l.Client, l.TTL, l.At, held.Round(time.Millisecond), l.Reason))
 		}

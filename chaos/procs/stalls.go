@@ -23,8 +23,8 @@ const (
 	// outOfOffice is for how long a node must not run until the others may have
 	// taken it for gone: half an election is too short for that.
 	outOfOffice = 500 * time.Millisecond
-	// moment is from when on something late is worth remembering. Moments do not
-	// count one by one: they may add up to what a short session has to spare.
+	// moment is from when on something late is worth telling of a session that was
+	// lost meanwhile. It excuses nothing.
 	moment = 20 * time.Millisecond
 )
 
