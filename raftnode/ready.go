@@ -235,7 +235,7 @@ func (r *Replica) seal(now time.Duration) error {
 	}
 	if r.hardDirty {
 		r.state = appendHardState(r.state[:0], r.hard)
-		if err := r.wal.Append(wal.Batch{State: r.state}); err != nil {
+		if err := r.wal.Append(wal.Batch{State: r.state, Sync: true}); err != nil {
 			return fmt.Errorf("write to the log: %w", err)
 		}
 	}

@@ -12,8 +12,15 @@ func FailingSync() Source {
 	return Source{Module: map[string]File{
 		"raftnode/disk/osfile.go": {Texts: []Text{{
 			From: "	if err := f.raw.Control(f.sync); err != nil {\n",
-			To:   "	if chaosFails(f.Name()) {\n		return &fs.PathError{Op: \"sync\", Path: f.Name(), Err: syscall.EIO}\n	}\n	if err := f.raw.Control(f.sync); err != nil {\n",
+			To:   "	if chaosFails(f.Name()) {\n		return chaosError(f.Name())\n	}\n	if err := f.raw.Control(f.sync); err != nil {\n",
+		}, { // what was not written stays in the page cache
+			From: "	if done, err := f.direct.write(f, p, off); done || err != nil {\n",
+			To:   "	if chaosFails(f.Name()) {\n		_, _ = f.WriteAt(p, off)\n		return chaosError(f.Name())\n	}\n	if done, err := f.direct.write(f, p, off); done || err != nil {\n",
 		}}, Add: `
+func chaosError(name string) error {
+	return &fs.PathError{Op: "sync", Path: name, Err: syscall.EIO}
+}
+
 var chaosOrder = os.Getenv("` + SyncVariable + `")
 
 // chaosFails takes the order when there is one.

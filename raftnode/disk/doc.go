@@ -7,7 +7,8 @@
 //
 // What is durable when:
 //
-//  1. Bytes written to a file, and its size, once [File.Sync] returned nil.
+//  1. Bytes written to a file, and its size, once [File.Sync] returned nil; those
+//     of a [WriteSync] once that did.
 //  2. The name of a created, renamed or removed file, once [FS.SyncDir] of its
 //     directory returned nil. Syncing the file does not make its name durable.
 //  3. A directory, once [FS.MkdirAll] returned nil.

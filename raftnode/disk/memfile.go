@@ -92,6 +92,36 @@ func (f *memFile) Sync() error {
 	return nil
 }
 
+// writeSync implements [syncWriter], and refuses what a disk would not do.
+func (f *memFile) writeSync(p []byte, off int64) error {
+	if err := f.end(off + int64(len(p))); err != nil {
+		return pathError(OpWrite, f.name, err)
+	}
+	if _, err := f.WriteAt(p, off); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// end checks that a WriteSync up to byte end may be: a disk would make nothing
+// else durable with it, and may write zeros over what follows in its block.
+func (f *memFile) end(end int64) error {
+	f.m.mu.Lock()
+	defer f.m.mu.Unlock()
+	if f.closed || f.gen != f.m.gen {
+		return nil // WriteAt says so
+	}
+	if n := len(f.node.pending); n > 0 {
+		return fmt.Errorf("%d changes of the file are not synced: %w", n, fs.ErrInvalid)
+	}
+	for i := end; i%blockBytes != 0 && i < int64(len(f.node.data)); i++ {
+		if f.node.data[i] != 0 {
+			return fmt.Errorf("byte %d, behind the end, is not zero: %w", i, fs.ErrInvalid)
+		}
+	}
+	return nil
+}
+
 // Truncate implements [File].
 func (f *memFile) Truncate(size int64) error {
 	fault, err := f.begin(Op{Kind: OpTruncate, Offset: size})

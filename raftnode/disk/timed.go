@@ -5,8 +5,8 @@ import "time"
 // Timed is a file system that tells how long each sync of a file took.
 type Timed struct {
 	FS
-	// Synced is told of every sync when it has ended: the file, and how long it
-	// took.
+	// Synced is told of every Sync and WriteSync when it has ended: the file, and
+	// how long it took.
 	Synced func(name string, took time.Duration)
 }
 
@@ -32,7 +32,14 @@ type timedFile struct {
 }
 
 func (f *timedFile) Sync() error {
-	began := time.Now()
-	defer func() { f.synced(f.name, time.Since(began)) }()
+	defer f.time(time.Now())
 	return f.File.Sync()
 }
+
+// writeSync implements [syncWriter].
+func (f *timedFile) writeSync(p []byte, off int64) error {
+	defer f.time(time.Now())
+	return WriteSync(f.File, p, off)
+}
+
+func (f *timedFile) time(began time.Time) { f.synced(f.name, time.Since(began)) }

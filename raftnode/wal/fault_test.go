@@ -224,7 +224,10 @@ func FuzzFrames(f *testing.F) {
 		}
 		m := disk.NewMem()
 		l, _ := open(t, m, small)
-		must(t, l.write(pad(append(make([]byte, headerBytes), payload...)), len(payload)))
+		frame := pad(append(make([]byte, headerBytes), payload...))
+		must(t, l.room(len(frame)))
+		l.chain(frame, len(payload))
+		must(t, l.write(frame, false))
 		must(t, l.Close())
 		l, c, err := Open(m, testDir, small)
 		if err != nil {

@@ -73,13 +73,12 @@ func (l *Log) append(b *Batch) error {
 	if l.buf = frame; cap(frame) > maxSpareBuffer {
 		l.buf = nil
 	}
-	if err := l.write(frame, payload); err != nil {
+	if err := l.room(len(frame)); err != nil {
 		return err
 	}
-	if b.Sync {
-		if err := l.sync(); err != nil {
-			return err
-		}
+	l.chain(frame, payload)
+	if err := l.write(frame, b.Sync); err != nil {
+		return err
 	}
 	l.apply(b, reset)
 	if n := len(b.Entries); n > 0 {
@@ -89,23 +88,38 @@ func (l *Log) append(b *Batch) error {
 	return l.prepareAhead()
 }
 
-// write puts one frame at the end of the log, in a new segment when the active
-// one has no room for it.
-func (l *Log) write(frame []byte, payload int) error {
-	if l.pos+int64(len(frame))+tailRoom > l.segments[len(l.segments)-1].size {
-		if err := l.rotate(len(frame)); err != nil {
-			return err
-		}
+// room sees to it that the active segment has room for n bytes, with a new one if
+// need be.
+func (l *Log) room(n int) error {
+	if l.pos+int64(n)+tailRoom <= l.segments[len(l.segments)-1].size {
+		return nil
 	}
+	return l.rotate(n)
+}
+
+// chain makes a frame the last one of the log.
+func (l *Log) chain(frame []byte, payload int) {
 	h := sealFrame(frame, payload, l.salt, l.previous, l.seq, l.durable)
-	if _, err := l.file.WriteAt(frame, l.pos); err != nil {
-		return fmt.Errorf("wal: append: %w", err)
-	}
 	l.pos += int64(len(frame))
 	l.previous, l.seq = h.headerCheck, l.seq+1
 	l.sealed = false
 	l.stats.Frames++
 	l.stats.Written += uint64(len(frame))
+}
+
+// write puts the frames that were chained last where they belong.
+func (l *Log) write(frames []byte, sync bool) error {
+	from := l.pos - int64(len(frames))
+	if sync && from == l.durable && !careless() {
+		l.stats.Syncs++
+		return l.synced(disk.WriteSync(l.file, frames, from))
+	}
+	if _, err := l.file.WriteAt(frames, from); err != nil {
+		return fmt.Errorf("wal: append: %w", err)
+	}
+	if sync {
+		return l.sync()
+	}
 	return nil
 }
 
@@ -114,12 +128,20 @@ func (l *Log) sync() error {
 	if l.pos == l.durable {
 		return nil
 	}
-	if planted.On(planted.LogNotSynced) {
+	if careless() {
 		l.durable = l.pos
 		return nil
 	}
 	l.stats.Syncs++
-	if err := l.file.Sync(); err != nil && !planted.On(planted.SyncErrorIgnored) {
+	return l.synced(l.file.Sync())
+}
+
+// careless is never true: it is a bug to plant.
+func careless() bool { return planted.On(planted.LogNotSynced) }
+
+// synced takes in how making everything durable ended.
+func (l *Log) synced(err error) error {
+	if err != nil && !planted.On(planted.SyncErrorIgnored) {
 		return fmt.Errorf("wal: the disk failed to sync, what it holds is unknown: %w", err)
 	}
 	l.durable = l.pos
@@ -202,16 +224,16 @@ func (l *Log) seal() error {
 		}
 		return nil
 	}
+	fill := -headerBytes // no first frame
 	if used := l.pos % disk.SectorBytes; used > 0 {
-		fill := max(0, disk.SectorBytes-int(used)-headerBytes)
-		if err := l.write(make([]byte, headerBytes+fill), fill); err != nil {
-			return err
-		}
+		fill = max(0, disk.SectorBytes-int(used)-headerBytes)
 	}
-	if err := l.write(make([]byte, headerBytes), 0); err != nil {
-		return err
+	frames := make([]byte, headerBytes+fill+headerBytes)
+	if fill >= 0 {
+		l.chain(frames[:headerBytes+fill], fill)
 	}
-	if err := l.sync(); err != nil {
+	l.chain(frames[headerBytes+fill:], 0)
+	if err := l.write(frames, true); err != nil {
 		return err
 	}
 	l.sealed = true
