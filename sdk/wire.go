@@ -1,9 +1,6 @@
 package sdk
 
 import (
-	"context"
-	"fmt"
-	"io"
 	"net"
 	"time"
 
@@ -12,14 +9,13 @@ import (
 
 	"github.com/conch-lock/conch/api"
 	"github.com/conch-lock/conch/internal/nowait"
+	"github.com/conch-lock/conch/internal/onestream"
 )
 
 const (
 	maxMessage = 4 << 20
-	// keptBuffer is how large a buffer may be to be kept for the next message,
-	// and calmMessages after how many small ones a large one is given up.
-	keptBuffer   = 256 << 10
-	calmMessages = 10
+	// keptBuffer is how large a buffer may be to be kept for the next message.
+	keptBuffer = 256 << 10
 	// writeTimeout ends a connection whose peer does not read.
 	writeTimeout = 10 * time.Second
 	streamMethod = "/conch.v1.Conch/Stream"
@@ -27,8 +23,7 @@ const (
 
 // wire is a connection that carries one DRPC stream from its beginning to its
 // end, and nothing else. So it needs nobody beside the one who sends and the one
-// who receives: DRPC's own connection, which has streams one after the other,
-// reads in a goroutine of its own, and each message would wake two.
+// who receives: see package onestream.
 type wire struct {
 	conn net.Conn
 	*nowait.Writer
@@ -39,17 +34,14 @@ type wire struct {
 	frame  []byte
 	out    []byte
 
-	// Of whoever receives.
-	reader *drpcwire.Reader
-	in     []byte
-	small  int // messages since a large one
+	in *onestream.Reader // of whoever receives
 }
 
 // newWire begins a stream on a connection. It goes out with the first message.
 func newWire(conn net.Conn, shapes *api.Shapes) *wire {
 	w := &wire{
 		conn: conn, shapes: shapes, Writer: nowait.New(conn, timedConn{conn}, func(int) {}),
-		reader: drpcwire.NewReaderWithOptions(conn, drpcwire.ReaderOptions{MaximumBufferSize: maxMessage}),
+		in: onestream.NewReader(conn, maxMessage),
 	}
 	w.out = append(w.out, drpcmigrate.DRPCHeader...)
 	w.append(drpcwire.KindInvoke, []byte(streamMethod))
@@ -91,42 +83,12 @@ func (w *wire) send(frames *api.ClientFrames) error {
 // receive waits for the next message. io.EOF and [context.Canceled] say that the
 // other side ended the stream.
 func (w *wire) receive() (*api.ServerFrames, error) {
-	for {
-		packet, err := w.reader.ReadPacketUsing(w.in[:0])
-		if err != nil {
-			return nil, err
-		}
-		if packet.ID.Stream != 1 {
-			return nil, fmt.Errorf("a message of stream %d, which was not opened", packet.ID.Stream)
-		}
-		switch packet.Kind {
-		case drpcwire.KindMessage:
-			w.keep(packet.Data)
-			frames := new(api.ServerFrames)
-			return frames, decode(w.shapes, packet.Data, frames)
-		case drpcwire.KindError:
-			return nil, drpcwire.UnmarshalError(packet.Data)
-		case drpcwire.KindClose, drpcwire.KindCloseSend:
-			return nil, io.EOF
-		case drpcwire.KindCancel:
-			return nil, context.Canceled
-		default:
-			if !packet.Control { // what is and is not known may be ignored
-				return nil, fmt.Errorf("a message of the unknown kind %d", packet.Kind)
-			}
-		}
+	b, err := w.in.Next()
+	if err != nil {
+		return nil, err
 	}
-}
-
-// keep keeps the buffer of a message for the next one.
-func (w *wire) keep(b []byte) {
-	w.small++
-	if len(b) > cap(b)/4 {
-		w.small = 0
-	}
-	if w.in = b; w.small > calmMessages && cap(b) > keptBuffer {
-		w.in, w.small = nil, 0
-	}
+	frames := new(api.ServerFrames)
+	return frames, decode(w.shapes, b, frames)
 }
 
 // decode decodes a message of the server, and refuses one that would take too

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -39,13 +40,16 @@ type conn struct {
 
 	*nowait.Writer // of whoever writes, one at a time
 
+	passing atomic.Bool   // the reading passes from DRPC to whoever serves the stream
+	passed  chan struct{} // closed when it has
+
 	mu          sync.Mutex
 	cause       error
 	readTimeout time.Duration // renewed with every read; 0: none
 }
 
 func newConn(c, raw net.Conn, writeTimeout time.Duration, in, out *atomic.Uint64) *conn {
-	wrapped := &conn{Conn: c, raw: raw, failed: make(chan struct{})}
+	wrapped := &conn{Conn: c, raw: raw, failed: make(chan struct{}), passed: make(chan struct{})}
 	wrapped.setWriteTimeout(writeTimeout)
 	wrapped.count(in, out)
 	wrapped.budget.Store(-1)
@@ -62,7 +66,51 @@ func (c *conn) count(in, out *atomic.Uint64) {
 // setWriteTimeout says how long the writes from here on may take.
 func (c *conn) setWriteTimeout(d time.Duration) { c.writeTimeout.Store(int64(d)) }
 
+// Read is for DRPC, until the reading passes to somebody else.
 func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.read(p)
+	if c.passing.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+		close(c.passed)
+		<-c.failed
+		return 0, c.why()
+	}
+	if err != nil {
+		c.fail(err)
+	}
+	return n, err
+}
+
+// passReading takes the reading from DRPC, which must have nothing to pass on: it
+// waits until that is taken, and then nothing comes of this in so much time.
+func (c *conn) passReading(patience time.Duration) (io.Reader, error) {
+	timeout := time.NewTimer(patience)
+	defer timeout.Stop()
+	c.passing.Store(true)
+	if err := c.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		return nil, err
+	}
+	select {
+	case <-c.passed:
+	case <-c.failed:
+		return nil, c.why()
+	case <-timeout.C:
+		return nil, refuse(RefusedMessage, "more than a hello was said before the welcome")
+	}
+	return passedOn{c}, c.setReadTimeout(0)
+}
+
+// passedOn reads what DRPC does not read any more.
+type passedOn struct{ *conn }
+
+func (c passedOn) Read(p []byte) (int, error) {
+	n, err := c.read(p)
+	if err != nil {
+		c.fail(err)
+	}
+	return n, err
+}
+
+func (c *conn) read(p []byte) (int, error) {
 	if err := c.renewReadDeadline(); err != nil {
 		c.fail(err)
 		return 0, err
@@ -76,9 +124,6 @@ func (c *conn) Read(p []byte) (int, error) {
 		}
 		// Lost when the limit was lifted meanwhile: then there is none to keep.
 		c.budget.CompareAndSwap(left+int64(n), left)
-	}
-	if err != nil {
-		c.fail(err)
 	}
 	return n, err
 }

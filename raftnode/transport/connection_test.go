@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/conch-lock/conch/internal/onestream"
 	"github.com/conch-lock/conch/raftnode"
 	"github.com/rs/zerolog"
 	"storj.io/drpc/drpcmanager"
@@ -340,6 +341,32 @@ func TestHelloIsChecked(t *testing.T) {
 				t.Errorf("answer %v, want refusal %d", refused, c.why)
 			}
 		})
+	}
+}
+
+// TestMoreThanAHello: whoever does not wait for the welcome is refused, and holds
+// nothing up.
+func TestMoreThanAHello(t *testing.T) {
+	checkLeaks(t)
+	b := start(t, 2, func(c *Config) { c.HandshakeTimeout = 200 * time.Millisecond })
+	raw, err := net.Dial("tcp", b.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	out := drpcwire.AppendFrame(nil, drpcwire.Frame{ID: drpcwire.ID{Stream: 1, Message: 1}, Kind: drpcwire.KindInvoke, Data: []byte(rpcMessages), Done: true})
+	data := append([]byte{byte(kindHello)}, hello{version: protocolVersion, cluster: testCluster, from: 1, to: 2}.encode()...)
+	for i := range uint64(3) {
+		out = drpcwire.AppendFrame(out, drpcwire.Frame{ID: drpcwire.ID{Stream: 1, Message: 2 + i}, Kind: drpcwire.KindMessage, Data: data, Done: true})
+	}
+	if _, err := raw.Write(out); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = onestream.NewReader(raw, 1<<20).Next(); refusal(2, err) == nil || refusal(2, err).Refusal != RefusedMessage {
+		t.Errorf("answer %v, want refusal %d", err, RefusedMessage)
+	}
+	if err := handshakeWith(t, b, rpcMessages, data[1:]); err != nil {
+		t.Errorf("a good hello was refused then: %v", err)
 	}
 }
 

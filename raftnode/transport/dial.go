@@ -130,11 +130,13 @@ func (p *peer) dial(ctx context.Context, address, rpc string) (_ *outgoing, err 
 func (t *Transport) managerOptions(buffer int) drpcmanager.Options {
 	return drpcmanager.Options{
 		WriterBufferSize:  buffer,
-		Reader:            drpcwire.ReaderOptions{MaximumBufferSize: t.cfg.MaxMessageBytes + 1024},
+		Reader:            drpcwire.ReaderOptions{MaximumBufferSize: t.maxPacket()},
 		Stream:            drpcstream.Options{MaximumBufferSize: keptBytes},
 		InactivityTimeout: t.cfg.HandshakeTimeout,
 	}
 }
+
+func (t *Transport) maxPacket() int { return t.cfg.MaxMessageBytes + 1024 }
 
 // The side that dials writes batches, the other one pongs.
 const (

@@ -3,9 +3,11 @@ package transport
 import (
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"time"
 
+	"github.com/conch-lock/conch/internal/onestream"
 	"storj.io/drpc/drpcmanager"
 	"storj.io/drpc/drpcstream"
 )
@@ -145,15 +147,23 @@ type incoming struct {
 	stream *drpcstream.Stream
 	rpc    string
 
+	messages *onestream.Reader // of Raft: DRPC does not read these
+
 	patience time.Duration // how long a refusal may take to be read
 }
 
 // refuse ends the stream with an error and waits, not for long, until the other
-// side has closed the connection. DRPC reads on and throws away: were there
+// side has closed the connection. What comes until then is thrown away, by DRPC
+// where it reads: were there
 // something unread when the connection is closed, the kernel would reset it,
 // and the other side would see that instead of the error.
 func (in *incoming) refuse(err error) {
 	_ = in.stream.SendError(err)
+	if in.messages != nil {
+		_ = in.conn.SetReadDeadline(time.Now().Add(in.patience))
+		_, _ = io.Copy(io.Discard, passedOn{in.conn})
+		return
+	}
 	timeout := time.NewTimer(in.patience)
 	defer timeout.Stop()
 	select {
@@ -214,6 +224,14 @@ func (t *Transport) shake(c *conn) (*incoming, error) {
 	c.count(&in.peer.receivedBytes, &in.peer.sentBytes)
 	if err := c.established(0); err != nil {
 		return in, err
+	}
+	if in.rpc == rpcMessages {
+		// The dialing node says nothing until it is welcome.
+		reader, err := c.passReading(in.patience)
+		if err != nil {
+			return in, err
+		}
+		in.messages = onestream.NewReader(reader, t.maxPacket())
 	}
 	return in, t.welcome(in.stream)
 }

@@ -62,7 +62,11 @@ func (p *peer) deliver(in *incoming) error {
 	var f frame
 	pongs := newFrameWriter(in.stream, p.t.codec)
 	for {
-		if err := in.stream.MsgRecv(&f, p.t.codec); err != nil {
+		b, err := in.messages.Next()
+		if err == nil {
+			err = p.t.codec.Unmarshal(b, &f)
+		}
+		if err != nil {
 			if in.conn.why() == nil {
 				err = refuse(RefusedMessage, "unreadable message: %v", err)
 			}
