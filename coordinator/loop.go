@@ -37,7 +37,7 @@ type group interface {
 }
 
 // loop is the server of one cell: what clients ask of it and what it tells them.
-// Everything but the inbox belongs to the goroutine that drives the group; after
+// Everything but the inbox belongs to whoever gives the group a turn; after
 // the group has ended, to whoever ends the server.
 type loop struct {
 	name    string // of the cell
@@ -114,7 +114,7 @@ func (l *loop) submit(items ...item) {
 	}
 }
 
-// schedule has drain run on the group's goroutine. When it cannot be, what is in
+// schedule has drain run in the group's next turn. When it cannot be, what is in
 // the inbox is refused with the error that is returned: for good when the group
 // has ended, for now when its queue is full.
 func (l *loop) schedule() *api.Error {

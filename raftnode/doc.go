@@ -19,8 +19,8 @@
 //
 // A Replica is one member's copy of a group: go.etcd.io/raft as a library without goroutines (RawNode), the log
 // (raftnode/wal), the snapshots (raftnode/snapshot) and the Machine. It is a step function without goroutine, clock or
-// randomness of its own, so that a simulation runs the very code that production runs. A Group is the goroutine that gives
-// a replica its turns. A Host is a data directory, the connections to the other nodes (raftnode/transport), and groups.
+// randomness of its own, so that a simulation runs the very code that production runs. A Group gives a
+// replica its turns. A Host is a data directory, the connections to the other nodes (raftnode/transport), and groups.
 //
 // # A turn
 //

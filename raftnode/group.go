@@ -5,14 +5,16 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
 	"go.etcd.io/raft/v3/raftpb"
 )
 
-// Group runs one replica: a goroutine that gives it its turns. All methods may be called from any goroutine, none of them
+// Group runs one replica: it gives it its turns, one at a time, most of them on a goroutine of its own. All methods may be called from any goroutine, none of them
 // waits for the disk or the network unless it takes a context.
 type Group struct {
 	id   GroupID
@@ -21,9 +23,19 @@ type Group struct {
 	dir  string
 	log  zerolog.Logger
 
-	// Owned by the goroutine.
-	replica *Replica
-	machine Machine
+	// Of whoever gives the turn.
+	replica   *Replica
+	machine   Machine
+	in        Inputs
+	do        []func()
+	published time.Duration // when status was; negative: never
+	over      bool
+	why       error // it is over, unless it was stopped
+
+	wanted  atomic.Int64  // turns asked for since somebody has claimed to give them; 0: nobody has
+	baton   chan struct{} // has a token when the group's goroutine is to give them
+	timer   *time.Timer   // of the next one that is due
+	follows atomic.Bool
 
 	syncs   logTime
 	inbox   inbox
@@ -50,9 +62,9 @@ func (g *Group) ID() GroupID { return g.id }
 func (g *Group) Cell() string { return g.cell }
 
 // Wake gives the replica a turn soon: the machine has something to propose.
-func (g *Group) Wake() { g.inbox.signal() }
+func (g *Group) Wake() { g.signal() }
 
-// Do runs f on the group's goroutine, before its next turn. ErrBusy: too much waits already; ErrStopped: the group has
+// Do runs f in the group's next turn, before all else. ErrBusy: too much waits already; ErrStopped: the group has
 // ended; in both cases f is not run. Otherwise it is run, be it the last thing the group does.
 func (g *Group) Do(f func()) error {
 	return g.inbox.put(func() error {
@@ -64,7 +76,7 @@ func (g *Group) Do(f func()) error {
 	})
 }
 
-// ReadIndex has done called with nil on the group's goroutine when everything that was committed before this call, by
+// ReadIndex has done called with nil in a turn of the group when everything that was committed before this call, by
 // whomever, has been applied on this node: reading the machine there and then is linearizable. It works on every member,
 // as long as there is a leader with a majority. With an error (ErrReadTimeout, ErrStopped) nothing is known. ErrBusy and
 // ErrStopped can also be returned, in which case done is not called.
@@ -80,7 +92,7 @@ func (g *Group) ReadIndex(done func(err error)) error {
 
 // Send sends an application message to this group on another node, where Machine.Receive gets it, at the end of the
 // group's turn. It may be lost. It reports false when it is sure that the message will not arrive. The payload must not
-// be modified afterwards. It is for the group's goroutine.
+// be modified afterwards. It is for what runs in a turn.
 func (g *Group) Send(to NodeID, payload []byte) bool {
 	if to == g.host.cfg.Identity.Node {
 		return g.inbox.payload(PeerPayload{to, payload}) == nil
@@ -152,55 +164,116 @@ func (g *Group) Stop() {
 	<-g.ended
 }
 
-// run gives the replica its turns.
+// run gives the replica its turns, save those that are given elsewhere, and ends the group.
 func (g *Group) run() {
-	var in Inputs
-	var do []func()
-	var out Outputs
-	var err error
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	lastStatus := time.Duration(-1)
-	for !g.stopped() {
-		if err = g.failed(); err != nil {
-			break
-		}
-		// 1. What has arrived, once all who are about to hand something over have done so.
-		runtime.Gosched()
-		in, do = g.inbox.take(in, do)
-		for _, f := range do {
-			f()
-		}
-		// 2. The turn.
-		now := g.host.now()
-		in.Synced = g.syncs.take()
-		if out, err = g.replica.Turn(now, in); err != nil {
-			break
-		}
-		// 3. What can be seen from outside.
-		if s := g.replica; lastStatus < 0 || now-lastStatus >= statusEvery || g.outdated(s) {
-			lastStatus = now
-			g.publish()
-		}
-		if out.Busy {
-			continue
-		}
-		// 4. Wait for more.
-		timer.Reset(max(0, out.Next-g.host.now()))
+	for over := false; !over; {
 		select {
-		case <-g.inbox.wake:
-		case <-timer.C:
+		case <-g.baton:
+		case <-g.timer.C:
+			if !g.claim() {
+				continue
+			}
 		case <-g.stop:
+			if !g.claim() {
+				<-g.baton
+			}
+		}
+		over = g.drive()
+	}
+	g.timer.Stop()
+	g.end()
+}
+
+// claim asks for a turn. Whoever is told true has to see to it that it is given, and that baton is filled unless he
+// gives it himself; nobody else gives any until then. Otherwise whoever is at it gives one more.
+func (g *Group) claim() bool { return g.wanted.Add(1) == 1 }
+
+// signal asks for a turn on the group's goroutine.
+func (g *Group) signal() {
+	if g.claim() {
+		g.baton <- struct{}{}
+	}
+}
+
+// hand has a message that was put in taken up. What comes to a follower is mostly its leader's next round, and nothing
+// else: the goroutine that read it gives the turn then, for waking another one takes longer than much of what is done
+// in it. A leader gathers what many bring.
+func (g *Group) hand() {
+	if !g.claim() {
+		return
+	}
+	if !g.follows.Load() || !g.turnHere() {
+		g.baton <- struct{}{}
+	}
+}
+
+// turnHere is turn where a panic would be taken for that of a message, and survived.
+func (g *Group) turnHere() (done bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			failure := fmt.Sprintf("%v\n\n%s", p, debug.Stack())
+			go func() { panic(failure) }()
+			select {}
+		}
+	}()
+	return g.turn()
+}
+
+// drive gives turns until no more are asked for. It reports whether the group is over.
+func (g *Group) drive() (over bool) {
+	for !g.over && !g.stopped() {
+		// All who are about to hand something over do so first.
+		runtime.Gosched()
+		if g.turn() {
+			return false
 		}
 	}
-	g.end(in, do, err)
+	return true
+}
+
+// turn gives the replica a turn. It reports whether that was all, and the next one can be claimed.
+func (g *Group) turn() (done bool) {
+	wanted := g.wanted.Load()
+	if err := g.failed(); err != nil {
+		return g.ends(err)
+	}
+	// 1. What has arrived.
+	g.in, g.do = g.inbox.take(g.in, g.do)
+	for _, f := range g.do {
+		f()
+	}
+	// 2. The turn.
+	now := g.host.now()
+	g.in.Synced = g.syncs.take()
+	out, err := g.replica.Turn(now, g.in)
+	if err != nil {
+		return g.ends(err)
+	}
+	g.follows.Store(g.replica.role == Follower || g.replica.role == Learner)
+	// 3. What can be seen from outside.
+	if g.published < 0 || now-g.published >= statusEvery || g.outdated(g.replica) {
+		g.published = now
+		g.publish()
+	}
+	if out.Busy {
+		return false
+	}
+	// 4. Wait for more.
+	g.timer.Reset(max(0, out.Next-g.host.now()))
+	return g.wanted.CompareAndSwap(wanted, 0)
+}
+
+// ends has the group's goroutine end it.
+func (g *Group) ends(why error) (done bool) {
+	g.over, g.why = true, why
+	return false
 }
 
 // fail ends the group for a reason that is not its own.
 func (g *Group) fail(reason error) {
 	select {
 	case g.failure <- reason:
-		g.inbox.signal()
+		g.signal()
 	default: // there is one already
 	}
 }
@@ -224,13 +297,14 @@ func (g *Group) stopped() bool {
 }
 
 // end answers all that waits and lets go of the disk.
-func (g *Group) end(in Inputs, do []func(), err error) {
+func (g *Group) end() {
+	err := g.why
 	if err != nil {
 		g.log.Error().Err(err).Msg("the group has stopped because of a failure")
 	}
 	g.inbox.close()
-	in, do = g.inbox.take(in, do)
-	for _, f := range do {
+	g.in, g.do = g.inbox.take(g.in, g.do)
+	for _, f := range g.do {
 		f()
 	}
 	if closeErr := g.replica.Close(); err == nil {
@@ -239,7 +313,7 @@ func (g *Group) end(in Inputs, do []func(), err error) {
 			err = fmt.Errorf("%w, and closing the log failed: %w", ErrStopped, closeErr)
 		}
 	}
-	in.fail(err)
+	g.in.fail(err)
 	g.work.Wait()
 	g.publish()
 	g.mu.Lock()
@@ -263,7 +337,7 @@ func (g *Group) publish() {
 	g.status = s
 }
 
-// background runs slow work on files away from the group's goroutine, which gets a turn afterwards.
+// background runs slow work on files beside the turns, one of which comes afterwards.
 func (g *Group) background(work func()) {
 	g.work.Go(func() {
 		work()

@@ -108,12 +108,16 @@ func (h *Host) StartGroup(cfg GroupConfig) (*Group, error) {
 		id: cfg.ID, cell: cfg.Cell, host: h, machine: cfg.Machine,
 		dir:       path.Join(h.cfg.Dir, cellsDir, cfg.Cell),
 		log:       h.cfg.Logger.With().Str("cell", cfg.Cell).Logger(),
-		inbox:     inbox{wake: make(chan struct{}, 1)},
+		published: -1,
+		baton:     make(chan struct{}, 1),
+		timer:     time.NewTimer(time.Hour), // the first turn sets it
 		stop:      make(chan struct{}),
 		failure:   make(chan error, 1),
 		ended:     make(chan struct{}),
 		receiving: make(chan struct{}, 1),
 	}
+	g.inbox.signal = g.signal
+	g.signal()
 	rng, begun, err := h.reserve(g)
 	if err != nil {
 		return nil, err

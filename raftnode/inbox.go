@@ -2,7 +2,7 @@ package raftnode
 
 import "sync"
 
-// Bounds of what waits for a group's goroutine. What is over is dropped, refused, or, for the news of peers, merged.
+// Bounds of what waits for a group's next turn. What is over is dropped, refused, or, for the news of peers, merged.
 const (
 	maxInboxMessages = 8192
 	maxInboxPayloads = 16384
@@ -13,7 +13,7 @@ const (
 
 // inbox gathers what arrives for a group between two turns.
 type inbox struct {
-	wake chan struct{} // holds one token when there is something
+	signal func() // asks for a turn
 
 	mu           sync.Mutex
 	closed       bool
@@ -24,26 +24,23 @@ type inbox struct {
 	dropped      uint64 // messages and payloads
 }
 
-// put runs add, unless the inbox is closed, and wakes the group. It returns add's answer.
+// put runs add, unless the inbox is closed, and asks for a turn. It returns add's answer.
 func (b *inbox) put(add func() error) error {
-	b.mu.Lock()
-	if b.closed {
-		b.mu.Unlock()
-		return ErrStopped
-	}
-	err := add()
-	b.mu.Unlock()
+	err := b.add(add)
 	if err == nil {
 		b.signal()
 	}
 	return err
 }
 
-func (b *inbox) signal() {
-	select {
-	case b.wake <- struct{}{}:
-	default:
+// add is put for who asks for the turn himself.
+func (b *inbox) add(add func() error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return ErrStopped
 	}
+	return add()
 }
 
 // take empties the inbox into in and do, whose space is used again, and returns what was in it.
@@ -65,9 +62,9 @@ func (b *inbox) close() {
 	b.closed = true
 }
 
-// message takes a raft message; when there is no room it is lost, as on a network.
+// message takes a raft message, and asks for no turn; when there is no room it is lost, as on a network.
 func (b *inbox) message(m PeerMessage) error {
-	return b.put(func() error {
+	return b.add(func() error {
 		size := entryOverhead
 		for _, e := range m.Message.GetEntries() {
 			size += len(e.GetData()) + entryOverhead

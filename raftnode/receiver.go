@@ -10,7 +10,9 @@ import (
 // ReceiveMessage implements Receiver.
 func (h *Host) ReceiveMessage(group GroupID, from NodeID, m *raftpb.Message) {
 	if g := h.Group(group); g != nil {
-		_ = g.inbox.message(PeerMessage{From: from, Message: m, At: h.now()}) // lost when there is no room, as on a network
+		if g.inbox.message(PeerMessage{From: from, Message: m, At: h.now()}) == nil { // lost when there is no room, as on a network
+			g.hand()
+		}
 	}
 }
 
