@@ -195,14 +195,14 @@ func (g *Group) signal() {
 	}
 }
 
-// hand has a message that was put in taken up. What comes to a follower is mostly its leader's next round, and nothing
-// else: the goroutine that read it gives the turn then, for waking another one takes longer than much of what is done
-// in it. A leader gathers what many bring.
-func (g *Group) hand() {
+// hand has a message that was put in taken up: here, if whoever read it has nothing else to read meanwhile. What comes to
+// a follower is mostly its leader's next round, and nothing else: the goroutine that read it gives the turn then, for
+// waking another one takes longer than much of what is done in it. A leader gathers what many bring.
+func (g *Group) hand(here bool) {
 	if !g.claim() {
 		return
 	}
-	if !g.follows.Load() || !g.turnHere() {
+	if !here || !g.follows.Load() || !g.turnHere() {
 		g.baton <- struct{}{}
 	}
 }
@@ -234,6 +234,9 @@ func (g *Group) drive() (over bool) {
 // turn gives the replica a turn. It reports whether that was all, and the next one can be claimed.
 func (g *Group) turn() (done bool) {
 	wanted := g.wanted.Load()
+	if g.stopped() { // after what was asked for is known: run waits for the baton then
+		return false
+	}
 	if err := g.failed(); err != nil {
 		return g.ends(err)
 	}

@@ -195,6 +195,35 @@ func TestGroupsReplicate(t *testing.T) {
 	})
 }
 
+// TestStopWhileATurnIsGivenElsewhere: the turn that a message's reader has claimed
+// when the group is told to stop is the last one, and the group ends.
+func TestStopWhileATurnIsGivenElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 3)
+		i := (f.leader() + 1) % 3
+		g := f.grp[i]
+		for !g.claim() {
+			time.Sleep(time.Millisecond)
+		}
+		go g.Stop()
+		synctest.Wait() // it has asked for a turn, too
+		if g.wanted.Load() < 2 {
+			t.Fatal("the group did not ask for its last turn")
+		}
+		if !g.turnHere() {
+			g.baton <- struct{}{}
+		}
+		select {
+		case <-g.Done():
+		case <-time.After(time.Minute):
+			t.Error("the group goes on")
+		}
+		if err := g.Err(); !errors.Is(err, ErrStopped) {
+			t.Errorf("it ended with %v", err)
+		}
+	})
+}
+
 func TestHostStopsAndStartsAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 3)

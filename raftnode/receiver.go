@@ -9,9 +9,12 @@ import (
 
 // ReceiveMessage implements Receiver.
 func (h *Host) ReceiveMessage(group GroupID, from NodeID, m *raftpb.Message) {
-	if g := h.Group(group); g != nil {
+	h.mu.Lock()
+	g, alone := h.groups[group], len(h.groups) == 1
+	h.mu.Unlock()
+	if g != nil {
 		if g.inbox.message(PeerMessage{From: from, Message: m, At: h.now()}) == nil { // lost when there is no room, as on a network
-			g.hand()
+			g.hand(alone)
 		}
 	}
 }

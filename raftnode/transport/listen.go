@@ -159,7 +159,7 @@ type incoming struct {
 // and the other side would see that instead of the error.
 func (in *incoming) refuse(err error) {
 	_ = in.stream.SendError(err)
-	if in.messages != nil {
+	if in.messages != nil && in.conn.why() == nil {
 		_ = in.conn.SetReadDeadline(time.Now().Add(in.patience))
 		_, _ = io.Copy(io.Discard, passedOn{in.conn})
 		return
