@@ -14,8 +14,8 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 )
 
-// Group runs one replica: it gives it its turns, one at a time, most of them on a goroutine of its own. All methods may be called from any goroutine, none of them
-// waits for the disk or the network unless it takes a context.
+// Group runs one replica: it gives it its turns, one at a time, most of them on a goroutine of its own. All methods may be
+// called from any goroutine, none of them waits for the disk or the network unless it takes a context.
 type Group struct {
 	id   GroupID
 	cell string

@@ -202,8 +202,9 @@ func TestStopWhileATurnIsGivenElsewhere(t *testing.T) {
 		f := newFleet(t, 3)
 		i := (f.leader() + 1) % 3
 		g := f.grp[i]
-		for !g.claim() {
-			time.Sleep(time.Millisecond)
+		synctest.Wait() // nobody gives a turn
+		if !g.claim() {
+			t.Fatal("a turn is claimed that nobody gives")
 		}
 		go g.Stop()
 		synctest.Wait() // it has asked for a turn, too

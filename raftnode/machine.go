@@ -18,7 +18,7 @@ type Entry struct {
 
 // Machine is the replicated state machine of one group.
 //
-// The replica makes every call, one after the other, from the goroutine that drives it, so a Machine needs no lock for
+// The replica makes every call, one after the other, each seeing what the one before did, so a Machine needs no lock for
 // them. A Machine must be deterministic: its state is a function of the entries applied and of nothing else.
 type Machine interface {
 	// Apply applies committed entries, in order and without gaps: the first follows Applied.
